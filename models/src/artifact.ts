@@ -1,0 +1,45 @@
+import { type Layout, sha256Hex } from '@ecavg/protocol';
+import {
+  buildTrainingGraph,
+  type TrainingGraphOptions,
+  type TrainingInfo,
+  trainingInfo,
+  trainingLayout,
+} from './autodiff/trainingGraph.js';
+import { type ModelProto, parseModel, serializeModel } from './onnx/model.js';
+import { extractWeights, withWeights } from './weights.js';
+
+/**
+ * A model as it is stored and published: the inference `.onnx` with its weights, the training `.onnx`
+ * without, and what follows from them.
+ */
+export interface Artifact {
+  readonly infer: Uint8Array;
+  readonly train: Uint8Array;
+  readonly model: ModelProto;
+  readonly info: TrainingInfo;
+  readonly layout: Layout;
+  readonly weights: Float32Array;
+  /** sha256 of `infer`: the name of this version, and the base hash of updates made from it. */
+  readonly sha256: string;
+}
+
+/** Makes an artifact of an inference model; throws ModelError where it can't be trained. */
+export async function prepareArtifact(model: ModelProto, options: TrainingGraphOptions): Promise<Artifact> {
+  return readArtifact(serializeModel(model), serializeModel(await buildTrainingGraph(model, options)));
+}
+
+/** Parses both files and checks that they belong together. */
+export function readArtifact(infer: Uint8Array, train: Uint8Array): Artifact {
+  const model = parseModel(infer);
+  const info = trainingInfo(parseModel(train));
+  const layout = trainingLayout(info);
+  return { infer, train, model, info, layout, weights: extractWeights(model, layout), sha256: sha256Hex(infer) };
+}
+
+/** The next version: the same graphs with other weights. */
+export function updateArtifact(base: Artifact, weights: Float32Array): Artifact {
+  const model = withWeights(base.model, base.layout, weights);
+  const infer = serializeModel(model);
+  return { ...base, infer, model, weights, sha256: sha256Hex(infer) };
+}

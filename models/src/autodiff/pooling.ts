@@ -1,0 +1,79 @@
+import { describeNode, intAttr, intsAttr, ModelError, type NodeProto } from '../onnx/model.js';
+import { outputPadding, windowOf } from './conv.js';
+import type { GradContext, GradRule } from './rules.js';
+
+const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
+
+function poolWindow(node: NodeProto, { shape }: GradContext) {
+  if (intAttr(node, 'ceil_mode', 0) !== 0) throw new ModelError(`${describeNode(node)}: ceil_mode is not supported yet`);
+  const [sx, sy] = [shape(node.input[0] as string), shape(node.output[0] as string)];
+  return { sx, sy, win: windowOf(node, sx, sy, intsAttr(node, 'kernel_shape', [])) };
+}
+
+/**
+ * The forward node also yields where each maximum lay (a flat index into the whole input), and dY is
+ * added there: exact for overlapping windows, padding and ties.
+ */
+const maxPool: GradRule = (node, dy, ctx) => {
+  const { b } = ctx;
+  const { sx, win } = poolWindow(node, ctx);
+  const forward = ctx.forward(node);
+  if (!forward.output[1]) forward.output[1] = b.fresh('argmax');
+  const overlap = win.kernel.some((k, i) => (k - 1) * (win.dilations[i] ?? 1) + 1 > (win.strides[i] ?? 1));
+  const flat = b.ints([-1]);
+  const zeros = b.op('ConstantOfShape', [b.ints([product(sx)])]);
+  const indices = b.op('Reshape', [forward.output[1], flat]);
+  const updates = b.op('Reshape', [dy, flat]);
+  const summed = b.op('ScatterElements', [zeros, indices, updates], { axis: 0, reduction: overlap ? 'add' : 'none' });
+  return [b.op('Reshape', [summed, b.ints(sx)])];
+};
+
+/** Each output's gradient, divided by its window's count, spread by a transposed convolution with ones. */
+const averagePool: GradRule = (node, dy, ctx) => {
+  const { b } = ctx;
+  const { sx, sy, win } = poolWindow(node, ctx);
+  const channels = sx[1] ?? 1;
+  const counts = b.floats(windowCounts(node, sx, sy, win), [1, 1, ...sy.slice(2)]);
+  const ones = b.floats(new Float32Array(channels * product(win.kernel)).fill(1), [channels, 1, ...win.kernel]);
+  return [
+    b.op('ConvTranspose', [b.op('Div', [dy, counts]), ones], {
+      group: channels,
+      strides: win.strides,
+      dilations: win.dilations,
+      pads: [...win.begin, ...win.end],
+      output_padding: outputPadding(win, sx, sy),
+    }),
+  ];
+};
+
+/** Elements averaged at each output position; the padding counts only with count_include_pad. */
+function windowCounts(
+  node: NodeProto,
+  sx: readonly number[],
+  sy: readonly number[],
+  win: ReturnType<typeof windowOf>,
+): Float32Array {
+  const includePad = intAttr(node, 'count_include_pad', 0) === 1;
+  const perAxis = win.kernel.map((k, i) =>
+    Array.from({ length: sy[i + 2] ?? 1 }, (_, o) => {
+      if (includePad) return k;
+      const start = o * (win.strides[i] ?? 1) - (win.begin[i] ?? 0);
+      const taps = Array.from({ length: k }, (_, j) => start + j * (win.dilations[i] ?? 1));
+      return taps.filter((t) => t >= 0 && t < (sx[i + 2] ?? 1)).length;
+    }),
+  );
+  let counts = [1];
+  for (const axis of perAxis) counts = counts.flatMap((c) => axis.map((a) => c * a));
+  return Float32Array.from(counts);
+}
+
+const globalAveragePool: GradRule = (node, dy, { b, shape }) => {
+  const sx = shape(node.input[0] as string);
+  return [b.op('Expand', [b.op('Mul', [dy, b.scalar(1 / product(sx.slice(2)))]), b.ints(sx)])];
+};
+
+export const poolingRules: Readonly<Record<string, GradRule>> = {
+  MaxPool: maxPool,
+  AveragePool: averagePool,
+  GlobalAveragePool: globalAveragePool,
+};

@@ -1,0 +1,22 @@
+import * as ort from 'onnxruntime-node';
+import { ModelError } from './model.js';
+
+/**
+ * Opens an ONNX Runtime session on the CPU. `threads` is the whole of its parallelism: factory gateways
+ * share their cores, so idle threads sleep instead of spinning.
+ */
+export async function openSession(bytes: Uint8Array, threads: number, what: string): Promise<ort.InferenceSession> {
+  try {
+    return await ort.InferenceSession.create(bytes, {
+      executionProviders: ['cpu'],
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      executionMode: 'sequential',
+      graphOptimizationLevel: 'all',
+      logSeverityLevel: 3,
+      extra: { session: { intra_op: { allow_spinning: '0' } } },
+    });
+  } catch (cause) {
+    throw new ModelError(`ONNX Runtime can't load ${what}: ${(cause as Error).message}`, { cause });
+  }
+}

@@ -1,0 +1,73 @@
+import type { Layout } from '@ecavg/protocol';
+import * as ort from 'onnxruntime-node';
+import { sampleSize, type View } from '../data/dataset.js';
+import { ModelError, type ModelProto, serializeModel } from '../onnx/model.js';
+import { openSession } from '../onnx/session.js';
+import { withWeightInputs } from '../weights.js';
+import type { Evaluation } from './types.js';
+
+const BATCH = 256;
+
+/** Evaluates any weights of one architecture with one session; the batch may have any size. */
+export class Evaluator {
+  private constructor(
+    private readonly session: ort.InferenceSession,
+    private readonly layout: Layout,
+    private readonly inputName: string,
+    private readonly outputName: string,
+  ) {}
+
+  static async create(model: ModelProto, layout: Layout, threads = 1): Promise<Evaluator> {
+    const names = new Set(layout.tensors.map((s) => s.name));
+    const input = model.graph?.input.find((i) => !names.has(i.name));
+    const output = model.graph?.output[0];
+    if (!input || !output) throw new ModelError('a model to evaluate has one input and one output');
+    const session = await openSession(serializeModel(withWeightInputs(model, layout)), threads, 'the model');
+    return new Evaluator(session, layout, input.name, output.name);
+  }
+
+  /** Outputs of `count` samples in `x` (row-major), flat. */
+  async run(weights: Float32Array, x: Float32Array, shape: readonly number[]): Promise<Float32Array> {
+    const feeds: Record<string, ort.Tensor> = { [this.inputName]: new ort.Tensor('float32', x, [...shape]) };
+    for (const { name, shape: dims, offset, length } of this.layout.tensors) {
+      feeds[name] = new ort.Tensor('float32', weights.subarray(offset, offset + length), [...dims]);
+    }
+    const out = await this.session.run(feeds);
+    return out[this.outputName]?.data as Float32Array;
+  }
+
+  /** Cross-entropy and accuracy over a view; an empty view is refused. */
+  async classify(weights: Float32Array, { data, indices }: View): Promise<Evaluation> {
+    if (indices.length === 0) throw new RangeError('no samples to evaluate on');
+    const size = sampleSize(data);
+    const classes = data.classes.length;
+    let [loss, correct] = [0, 0];
+    for (let from = 0; from < indices.length; from += BATCH) {
+      const chunk = indices.subarray(from, from + BATCH);
+      const x = new Float32Array(chunk.length * size);
+      chunk.forEach((index, i) => {
+        data.read(index, x, i * size);
+      });
+      const logits = await this.run(weights, x, [chunk.length, ...data.shape]);
+      chunk.forEach((index, i) => {
+        const row = logits.subarray(i * classes, (i + 1) * classes);
+        const label = data.labels[index] as number;
+        const peak = row.indexOf(Math.max(...row));
+        if (peak === label) correct++;
+        loss += logSumExp(row) - (row[label] as number);
+      });
+    }
+    return { loss: loss / indices.length, accuracy: correct / indices.length, samples: indices.length };
+  }
+
+  async release(): Promise<void> {
+    await this.session.release();
+  }
+}
+
+function logSumExp(row: Float32Array): number {
+  const max = Math.max(...row);
+  let sum = 0;
+  for (const v of row) sum += Math.exp(v - max);
+  return max + Math.log(sum);
+}

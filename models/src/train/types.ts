@@ -1,0 +1,44 @@
+import type { Layout } from '@ecavg/protocol';
+import type { View } from '../data/dataset.js';
+
+/** Hyper-parameters of local training or fine-tuning. */
+export interface TrainOptions {
+  readonly epochs: number;
+  readonly learningRate: number;
+  /** Momentum of SGD, in [0, 1). */
+  readonly momentum: number;
+  /** Seed of the order in which samples are visited. */
+  readonly seed: number;
+  /** Ends training after the current step. */
+  readonly signal?: AbortSignal;
+  /** Ends training after this many steps. */
+  readonly maxSteps?: number;
+}
+
+/** What a training run did. */
+export interface TrainResult {
+  /** Mean loss over the samples of the last epoch. */
+  readonly loss: number;
+  /** Accuracy over the samples of the last epoch, while it was training, in [0, 1]. */
+  readonly accuracy: number;
+  readonly steps: number;
+  readonly seconds: number;
+}
+
+/** Trains one model; holds its parameters and optimiser state between calls. */
+export interface Trainer {
+  readonly engine: string;
+  readonly layout: Layout;
+  /** Replaces the parameters (flat, `layout.total` float32 values) and clears the optimiser's state. */
+  setWeights(flat: Float32Array): void;
+  getWeights(): Float32Array;
+  train(view: View, options: TrainOptions): Promise<TrainResult>;
+  release(): Promise<void>;
+}
+
+/** Result of an evaluation: mean loss, accuracy in [0, 1], number of samples. */
+export interface Evaluation {
+  readonly loss: number;
+  readonly accuracy: number;
+  readonly samples: number;
+}

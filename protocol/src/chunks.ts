@@ -1,0 +1,157 @@
+import { crc32 } from 'node:zlib';
+import { ProtocolError } from './errors.js';
+import { sha256Hex } from './layout.js';
+import { MAX_CHUNK_BYTES, type BlobRef, type UpdateChunk } from './messages.js';
+
+export function blobRef(blob: Uint8Array, chunkBytes = MAX_CHUNK_BYTES): BlobRef {
+  return { sha256: sha256Hex(blob), size: blob.length, chunkBytes };
+}
+
+export function chunkCount(ref: Pick<BlobRef, 'size' | 'chunkBytes'>): number {
+  return Math.ceil(ref.size / ref.chunkBytes);
+}
+
+/** Views (no copies) of at most `chunkBytes` each. */
+export function splitBlob(blob: Uint8Array, chunkBytes = MAX_CHUNK_BYTES): Uint8Array[] {
+  const chunks: Uint8Array[] = [];
+  for (let at = 0; at < blob.length; at += chunkBytes) chunks.push(blob.subarray(at, at + chunkBytes));
+  return chunks;
+}
+
+/** Collects the chunks of one blob whose size is known; chunks come in any order, any number of times. */
+export class BlobAssembler {
+  readonly #bytes: Uint8Array;
+  readonly #have: Uint8Array;
+  #left: number;
+  constructor(readonly ref: BlobRef) {
+    this.#bytes = new Uint8Array(ref.size);
+    this.#have = new Uint8Array(chunkCount(ref));
+    this.#left = this.#have.length;
+  }
+  /** Throws `chunk-conflict` when the index or length can't belong to the blob. */
+  add(index: number, data: Uint8Array): void {
+    const at = index * this.ref.chunkBytes;
+    const expected = Math.min(this.ref.chunkBytes, this.ref.size - at);
+    if (index >= this.#have.length || data.length !== expected) {
+      throw new ProtocolError(
+        'chunk-conflict',
+        `chunk ${index} of ${data.length} bytes does not fit a blob of ${this.ref.size} bytes in ${this.#have.length} chunks`,
+      );
+    }
+    if (this.#have[index]) return;
+    this.#bytes.set(data, at);
+    this.#have[index] = 1;
+    this.#left--;
+  }
+  get complete(): boolean {
+    return this.#left === 0;
+  }
+  missing(): number[] {
+    return [...this.#have.keys()].filter((i) => !this.#have[i]);
+  }
+  /** The verified blob; throws `hash-mismatch`. */
+  finish(): Uint8Array {
+    const actual = sha256Hex(this.#bytes);
+    if (actual !== this.ref.sha256) {
+      throw new ProtocolError('hash-mismatch', `the blob's sha256 is ${actual}, not ${this.ref.sha256}`);
+    }
+    return this.#bytes;
+  }
+}
+
+/** The messages that carry an update blob from `edge`. */
+export function updateChunks(
+  blob: Uint8Array,
+  about: Pick<UpdateChunk, 'edge' | 'model' | 'round' | 'base'>,
+  chunkBytes = MAX_CHUNK_BYTES,
+): Omit<UpdateChunk, 'v' | 'type'>[] {
+  const id = sha256Hex(blob);
+  const parts = splitBlob(blob, chunkBytes);
+  return parts.map((data, index) => ({
+    ...about,
+    id,
+    index,
+    count: parts.length,
+    size: blob.length,
+    crc: crc32(data),
+    data,
+  }));
+}
+
+interface Transfer {
+  readonly assembler: BlobAssembler;
+  readonly first: UpdateChunk;
+  touched: number;
+}
+
+/**
+ * Reassembles updates from many edges. Memory is bounded: `maxBytes` a transfer, `perEdge` transfers
+ * an edge; the oldest of that edge gives way. (A transfer that is cut off is sent again by its edge.)
+ */
+export class UpdateAssembler {
+  readonly #transfers = new Map<string, Transfer>();
+  #clock = 0;
+  constructor(
+    private readonly maxBytes: number,
+    private readonly perEdge = 2,
+  ) {}
+
+  /** Returns the whole blob once, when its last chunk arrives; otherwise the chunks still missing. */
+  add(chunk: UpdateChunk): { blob: Uint8Array } | { missing: number[] } {
+    if (chunk.size > this.maxBytes) {
+      throw new ProtocolError(
+        'too-large',
+        `update of ${chunk.size} bytes; the limit for this model is ${this.maxBytes}`,
+      );
+    }
+    if (chunk.index >= chunk.count) {
+      throw new ProtocolError('chunk-conflict', `chunk index ${chunk.index} of ${chunk.count}`);
+    }
+    if (crc32(chunk.data) !== chunk.crc) {
+      throw new ProtocolError('crc-mismatch', `chunk ${chunk.index} of ${chunk.count} arrived damaged`);
+    }
+    const key = `${chunk.edge}/${chunk.model}/${chunk.id}`;
+    const transfer = this.#transfers.get(key) ?? this.#open(key, chunk);
+    transfer.touched = ++this.#clock;
+    const { first, assembler } = transfer;
+    const same =
+      first.size === chunk.size &&
+      first.count === chunk.count &&
+      first.round === chunk.round &&
+      first.base === chunk.base;
+    if (!same)
+      throw new ProtocolError('chunk-conflict', `chunk ${chunk.index} disagrees with the first one of its update`);
+    assembler.add(chunk.index, chunk.data);
+    if (!assembler.complete) return { missing: assembler.missing() };
+    this.#transfers.delete(key);
+    return { blob: assembler.finish() };
+  }
+
+  /** Forgets the transfers of an edge (it went away or its round closed). */
+  drop(edge: string): void {
+    for (const [key, t] of this.#transfers) if (t.first.edge === edge) this.#transfers.delete(key);
+  }
+
+  #open(key: string, chunk: UpdateChunk): Transfer {
+    // All chunks but the last are equally long, so the chunk size follows from any of them.
+    const chunkBytes =
+      chunk.count === 1
+        ? chunk.size
+        : chunk.index < chunk.count - 1
+          ? chunk.data.length
+          : (chunk.size - chunk.data.length) / (chunk.count - 1);
+    const ref = { sha256: chunk.id, size: chunk.size, chunkBytes };
+    if (!Number.isInteger(chunkBytes) || chunkBytes < 1 || chunkCount(ref) !== chunk.count) {
+      throw new ProtocolError('chunk-conflict', `${chunk.count} chunks can't make ${chunk.size} bytes`);
+    }
+    const mine = [...this.#transfers.entries()].filter(([, t]) => t.first.edge === chunk.edge);
+    if (mine.length >= this.perEdge) {
+      mine.sort((a, b) => a[1].touched - b[1].touched);
+      const oldest = mine[0];
+      if (oldest) this.#transfers.delete(oldest[0]);
+    }
+    const transfer = { assembler: new BlobAssembler(ref), first: { ...chunk, data: new Uint8Array() }, touched: 0 };
+    this.#transfers.set(key, transfer);
+    return transfer;
+  }
+}

@@ -1,0 +1,61 @@
+import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
+import { ProtocolError } from '../errors.js';
+import type { Layout } from '../layout.js';
+import type { CodecOptions } from './types.js';
+
+export function brotli(bytes: Uint8Array, quality: number): Uint8Array {
+  return brotliCompressSync(bytes, {
+    params: { [constants.BROTLI_PARAM_QUALITY]: quality, [constants.BROTLI_PARAM_SIZE_HINT]: bytes.length },
+  });
+}
+
+/** Decompresses at most `limit` bytes: a compression bomb stops there. */
+export function unbrotli(bytes: Uint8Array, limit: number): Uint8Array {
+  try {
+    return brotliDecompressSync(bytes, { maxOutputLength: Math.max(1, limit) });
+  } catch (cause) {
+    throw new ProtocolError('payload', `Brotli stream is damaged or expands past ${limit} bytes`, { cause });
+  }
+}
+
+export function checkFinite(values: Float32Array, layout: Layout): void {
+  if (values.length !== layout.total) {
+    throw new ProtocolError('payload', `${values.length} values; the layout has ${layout.total}`);
+  }
+  for (const slot of layout.tensors) {
+    for (let i = slot.offset; i < slot.offset + slot.length; i++) {
+      const v = values[i] as number;
+      if (!Number.isFinite(v)) {
+        throw new ProtocolError('non-finite', `tensor ${JSON.stringify(slot.name)}[${i - slot.offset}] is ${v}`);
+      }
+    }
+  }
+}
+
+/** A scale s such that 127 s is still a finite float32. */
+export function checkScale(scale: number, name: string): void {
+  if (!Number.isFinite(Math.fround(scale * 127)) || scale < 0) {
+    throw new ProtocolError('non-finite', `tensor ${JSON.stringify(name)} has scale ${scale}`);
+  }
+}
+
+export function option(options: CodecOptions, name: string, fallback: number, min: number, max: number): number {
+  const value = options[name] ?? fallback;
+  if (!(value >= min && value <= max))
+    throw new RangeError(`codec option ${name} is ${value}; allowed: ${min} to ${max}`);
+  return value;
+}
+
+/** Symmetric 8-bit scale of a tensor: max |x| / 127. */
+export function int8Scale(values: Float32Array, from: number, length: number): number {
+  let peak = 0;
+  for (let i = from; i < from + length; i++) peak = Math.max(peak, Math.abs(values[i] as number));
+  return Math.fround(peak / 127);
+}
+
+/** Nearest step in [-127, 127]; a scale that underflowed to 0 sends 0. */
+export function toInt8(value: number, scale: number): number {
+  if (scale === 0) return 0;
+  const q = Math.round(value / scale);
+  return q > 127 ? 127 : q < -127 ? -127 : q;
+}

@@ -1,0 +1,160 @@
+import { z } from 'zod';
+import { ProtocolError } from './errors.js';
+import { pack, unpack } from './msgpack.js';
+import { IDENTIFIER } from './topics.js';
+
+/** Version of every envelope; a peer with another version is answered `schema-version`. */
+export const SCHEMA_VERSION = 1;
+
+/** Largest chunk of a blob in one message, bytes (Azure Event Grid keeps at most 64 KB in flight). */
+export const MAX_CHUNK_BYTES = 48 * 1024;
+
+const id = z.string().regex(IDENTIFIER);
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const count = z.int().min(0);
+const finite = z.number();
+const millis = z.number().min(0).max(8.64e15);
+const bytes = z.custom<Uint8Array>((v) => v instanceof Uint8Array, 'expected bin');
+
+const blobSchema = z.object({
+  sha256,
+  size: z.int().min(1),
+  chunkBytes: z.int().min(1).max(MAX_CHUNK_BYTES),
+});
+/** A content-addressed blob that is published in chunks: sha256 (hex), size and chunk size in bytes. */
+export type BlobRef = z.infer<typeof blobSchema>;
+
+const head = { v: z.literal(SCHEMA_VERSION) };
+
+export const schemas = {
+  /** cloud -> all, retained: the current version of a model. */
+  manifest: z.object({
+    ...head,
+    type: z.literal('manifest'),
+    fleet: id,
+    model: id,
+    /** 1 for the initial model, then one more for each accepted round. */
+    version: z.int().min(1),
+    /** sha256 of the version this one was made from; null for the initial model. */
+    parent: sha256.nullable(),
+    round: count,
+    createdAt: millis,
+    /** The inference model; its sha256 is the base hash of updates. */
+    infer: blobSchema,
+    /** The training graph; it changes only with the architecture or the hyper-parameters compiled in. */
+    train: blobSchema,
+    layout: z.string().regex(/^[0-9a-f]{16}$/),
+    input: z.array(z.int().min(1)).max(8),
+    classes: z.array(z.string().max(80)).max(10_000),
+    simulatedData: z.boolean(),
+    metrics: z.record(z.string().max(60), finite),
+  }),
+  /** cloud -> edges, retained: the open (or last closed) round. */
+  round: z.object({
+    ...head,
+    type: z.literal('round'),
+    model: id,
+    round: z.int().min(1),
+    state: z.enum(['open', 'closed']),
+    base: z.object({ version: z.int().min(1), sha256 }),
+    openedAt: millis,
+    deadlineAt: millis,
+    hyper: z.object({
+      epochs: z.int().min(1).max(10_000),
+      learningRate: z.number().gt(0),
+      momentum: z.number().min(0).lt(1),
+      seed: count,
+    }),
+    codec: z.object({ name: z.string().max(40), options: z.record(z.string().max(40), finite) }),
+  }),
+  /** edge -> cloud, retained, also the last will. `session` orders a late will against a rebirth. */
+  status: z.object({
+    ...head,
+    type: z.literal('status'),
+    edge: id,
+    online: z.boolean(),
+    session: millis,
+    software: z.string().max(60),
+    samples: count,
+    models: z.record(id, z.int().min(0)),
+  }),
+  /** edge -> cloud: one chunk of an update blob. `id` is the sha256 of the whole blob. */
+  update: z.object({
+    ...head,
+    type: z.literal('update'),
+    id: sha256,
+    edge: id,
+    model: id,
+    round: z.int().min(1),
+    base: sha256,
+    index: count,
+    count: z.int().min(1).max(1_000_000),
+    size: z.int().min(1),
+    crc: z.int().min(0).max(0xffffffff),
+    data: bytes,
+  }),
+  /** cloud -> edge: what became of an update. `id` is null where the message named none. */
+  receipt: z.object({
+    ...head,
+    type: z.literal('receipt'),
+    id: sha256.nullable(),
+    status: z.enum(['accepted', 'missing', 'rejected']),
+    round: z.int().min(0).nullable(),
+    reason: z.string().max(40).optional(),
+    detail: z.string().max(500).optional(),
+    missing: z.array(count).max(100_000).optional(),
+  }),
+  /** edge -> cloud: what an edge measured. Accuracies in [0, 1]. */
+  metrics: z.object({
+    ...head,
+    type: z.literal('metrics'),
+    edge: id,
+    model: id,
+    event: z.enum(['trained', 'adopted', 'kept']),
+    round: count,
+    version: z.int().min(1),
+    values: z.record(z.string().max(60), finite),
+  }),
+} as const;
+
+export type MessageType = keyof typeof schemas;
+export type Message<T extends MessageType> = z.infer<(typeof schemas)[T]>;
+export type Manifest = Message<'manifest'>;
+export type RoundMessage = Message<'round'>;
+export type StatusMessage = Message<'status'>;
+export type UpdateChunk = Message<'update'>;
+export type Receipt = Message<'receipt'>;
+export type MetricsMessage = Message<'metrics'>;
+
+type Body<T extends MessageType> = Omit<Message<T>, 'v' | 'type'>;
+
+/** Encodes a message; throws `schema` when a field is off, so that we never send what we would refuse. */
+export function encodeMessage<T extends MessageType>(type: T, body: Body<T>): Uint8Array {
+  return pack(check(type, { v: SCHEMA_VERSION, type, ...body }));
+}
+
+/** Decodes and checks a message. Throws `too-large`, `not-messagepack`, `schema-version` or `schema`. */
+export function decodeMessage<T extends MessageType>(type: T, payload: Uint8Array, maxBytes = 1 << 20): Message<T> {
+  if (payload.length > maxBytes) {
+    throw new ProtocolError('too-large', `${type} message of ${payload.length} bytes; the limit is ${maxBytes}`);
+  }
+  return check(type, unpack(payload));
+}
+
+function check<T extends MessageType>(type: T, value: unknown): Message<T> {
+  if (typeof value !== 'object' || value === null || !('v' in value)) {
+    throw new ProtocolError('schema', `${type}: expected a map with "v" and "type"`);
+  }
+  if (value.v !== SCHEMA_VERSION) {
+    throw new ProtocolError(
+      'schema-version',
+      `${type}: schema version ${String(value.v)}; this peer speaks ${SCHEMA_VERSION}`,
+    );
+  }
+  const result = schemas[type].safeParse(value);
+  if (!result.success) {
+    const issue = result.error.issues[0];
+    throw new ProtocolError('schema', `${type}.${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`);
+  }
+  return result.data as Message<T>;
+}
