@@ -56,7 +56,8 @@ export function outputPadding(w: Window, input: readonly number[], output: reado
 const conv: GradRule = (node, dy, { b, shape, needs }) => {
   const [x = '', w = '', bias] = node.input;
   const group = intAttr(node, 'group', 1);
-  if (group !== 1) throw new ModelError(`${describeNode(node)}: gradients of grouped convolutions are not supported yet`);
+  if (group !== 1)
+    throw new ModelError(`${describeNode(node)}: gradients of grouped convolutions are not supported yet`);
   const [sx, sw, sy] = [shape(x), shape(w), shape(node.output[0] as string)];
   const win = windowOf(node, sx, sy, sw.slice(2));
   const pads = [...win.begin, ...win.end];
@@ -81,8 +82,7 @@ const conv: GradRule = (node, dy, { b, shape, needs }) => {
     const cut = b.op('Slice', [full, b.ints(spatial.map(() => 0)), b.ints(win.kernel), b.ints(spatial)]);
     dW = b.op('Transpose', [cut], swap);
   }
-  const dB =
-    bias && needs(bias) ? b.op('ReduceSum', [dy, b.ints([0, ...spatial])], { keepdims: 0 }) : undefined;
+  const dB = bias && needs(bias) ? b.op('ReduceSum', [dy, b.ints([0, ...spatial])], { keepdims: 0 }) : undefined;
   return [dX, dW, dB];
 };
 

@@ -5,9 +5,7 @@ const relu: GradRule = (node, dy, { b }) => {
   return [b.op('Where', [positive, dy, b.scalar(0)])];
 };
 
-const reshape: GradRule = (node, dy, { b, shape }) => [
-  b.op('Reshape', [dy, b.ints(shape(node.input[0] as string))]),
-];
+const reshape: GradRule = (node, dy, { b, shape }) => [b.op('Reshape', [dy, b.ints(shape(node.input[0] as string))])];
 
 const identity: GradRule = (_node, dy) => [dy];
 

@@ -5,7 +5,8 @@ import type { GradContext, GradRule } from './rules.js';
 const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
 
 function poolWindow(node: NodeProto, { shape }: GradContext) {
-  if (intAttr(node, 'ceil_mode', 0) !== 0) throw new ModelError(`${describeNode(node)}: ceil_mode is not supported yet`);
+  if (intAttr(node, 'ceil_mode', 0) !== 0)
+    throw new ModelError(`${describeNode(node)}: ceil_mode is not supported yet`);
   const [sx, sy] = [shape(node.input[0] as string), shape(node.output[0] as string)];
   return { sx, sy, win: windowOf(node, sx, sy, intsAttr(node, 'kernel_shape', [])) };
 }

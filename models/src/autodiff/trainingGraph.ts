@@ -61,7 +61,9 @@ export async function buildTrainingGraph(model: ModelProto, options: TrainingGra
   const inputs = graph?.input.filter((i) => !inits.has(i.name)) ?? [];
   const [input, output] = [inputs[0], graph?.output[0]];
   if (!graph || !input || !output || inputs.length !== 1 || graph.output.length !== 1) {
-    throw new ModelError(`a model to train has one input and one output; this one has ${inputs.length} and ${graph?.output.length ?? 0}`);
+    throw new ModelError(
+      `a model to train has one input and one output; this one has ${inputs.length} and ${graph?.output.length ?? 0}`,
+    );
   }
   const inputShape = [options.batch, ...options.sample];
   const shapes = await probeShapes(model, input.name, inputShape);
@@ -72,7 +74,9 @@ export async function buildTrainingGraph(model: ModelProto, options: TrainingGra
   };
   const outputShape = shape(output.name);
   if (outputShape[0] !== options.batch) {
-    throw new ModelError(`the output has shape [${outputShape.join(', ')}]; its first axis must be the batch (${options.batch})`);
+    throw new ModelError(
+      `the output has shape [${outputShape.join(', ')}]; its first axis must be the batch (${options.batch})`,
+    );
   }
   const parameters = graph.initializer
     .filter((t) => t.dataType === DataType.FLOAT && graph.node.some((n) => n.input.includes(t.name)))

@@ -94,7 +94,9 @@ function convert(folder: string, file: string): { pixels: Uint8Array; labels: In
 function duplicateGroups(pixels: Uint8Array, length: number): Int32Array {
   const first = new Map<string, number>();
   return Int32Array.from({ length }, (_, i) => {
-    const key = createHash('md5').update(pixels.subarray(i * PIXELS, (i + 1) * PIXELS)).digest('base64');
+    const key = createHash('md5')
+      .update(pixels.subarray(i * PIXELS, (i + 1) * PIXELS))
+      .digest('base64');
     const known = first.get(key);
     if (known !== undefined) return known;
     first.set(key, i);

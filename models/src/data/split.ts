@@ -14,7 +14,8 @@ export function splitByGroup(
   stream = 'split',
 ): Int32Array[] {
   const sum = shares.reduce((a, s) => a + s, 0);
-  if (shares.some((s) => !(s > 0)) || sum > 1 + 1e-9) throw new RangeError(`shares ${shares.join(', ')} must be positive and sum to at most 1`);
+  if (shares.some((s) => !(s > 0)) || sum > 1 + 1e-9)
+    throw new RangeError(`shares ${shares.join(', ')} must be positive and sum to at most 1`);
   const members = new Map<number, number[]>();
   for (const i of indices) {
     const group = data.groups[i] as number;
@@ -81,7 +82,9 @@ export function partitionDirichlet(
     const shards = dealOnce(data, indices, parts, alpha, new Random(seed, `dirichlet/${attempt}`));
     if (shards.every((s) => s.length >= minimum)) return shards.map((s) => Int32Array.from(s).sort());
   }
-  throw new RangeError(`no Dirichlet(${alpha}) draw gave ${parts} parts at least ${minimum} samples each: raise alpha or lower the number of parts`);
+  throw new RangeError(
+    `no Dirichlet(${alpha}) draw gave ${parts} parts at least ${minimum} samples each: raise alpha or lower the number of parts`,
+  );
 }
 
 function dealOnce(data: DataSet, indices: Int32Array, parts: number, alpha: number, random: Random): number[][] {

@@ -54,7 +54,7 @@ export function makeSite(seed: number, site: number): Site {
     offset: r.range(-0.2, 0.2),
     resonance: r.range(2600, 3600),
     damping: r.range(600, 1000),
-    noise: r.range(0.3, 0.6),
+    noise: r.range(0.1, 0.3),
     missing: r.range(0, 0.12),
     mix: r.dirichlet(0.8, CLASSES.length),
   };
@@ -136,7 +136,9 @@ function record(site: Site, label: number, samples: number, random: Random): Flo
   for (let i = 0; i < samples; i++) {
     const angle = (2 * Math.PI * shaft * i) / SAMPLE_RATE;
     signal[i] =
-      0.5 * Math.sin(angle + (phase[0] ?? 0)) + 0.2 * Math.sin(2 * angle + (phase[1] ?? 0)) + site.noise * random.normal();
+      0.5 * Math.sin(angle + (phase[0] ?? 0)) +
+      0.2 * Math.sin(2 * angle + (phase[1] ?? 0)) +
+      site.noise * random.normal();
   }
   addImpacts(signal, site, shaft, label, random);
   for (let i = 0; i < samples; i++) signal[i] = site.gain * (signal[i] as number) + site.offset;
@@ -148,7 +150,7 @@ function addImpacts(signal: Float32Array, site: Site, shaft: number, label: numb
   const rate = [0, f.outer, f.inner, f.ball][label] ?? 0;
   if (rate === 0) return;
   const modulation = [0, 0, shaft, f.cage][label] ?? 0;
-  const severity = random.range(2.5, 4.5) * site.load;
+  const severity = random.range(4, 8) * site.load;
   const ring = Math.ceil((5 / site.damping) * SAMPLE_RATE);
   for (let t = random.range(0, 1 / rate); t * SAMPLE_RATE < signal.length; t += (1 + 0.01 * random.normal()) / rate) {
     const zone = modulation > 0 ? 0.5 * (1 + Math.cos(2 * Math.PI * modulation * t)) : 1;

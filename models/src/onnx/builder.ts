@@ -20,9 +20,7 @@ export type Dim = number | string;
 export function valueInfo(name: string, elemType: DataType, dims: readonly Dim[]): ValueInfoProto {
   const dim = dims.map((d) => ({
     value:
-      typeof d === 'number'
-        ? { case: 'dimValue' as const, value: BigInt(d) }
-        : { case: 'dimParam' as const, value: d },
+      typeof d === 'number' ? { case: 'dimValue' as const, value: BigInt(d) } : { case: 'dimParam' as const, value: d },
   }));
   return create(ValueInfoProtoSchema, {
     name,

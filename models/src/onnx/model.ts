@@ -102,7 +102,9 @@ export function floatData(tensor: TensorProto): Float32Array {
     throw new ModelError(`tensor ${name} lies in an external file; save the model with its weights inside`);
   }
   if (tensor.dataType !== DataType.FLOAT) {
-    throw new ModelError(`tensor ${name} has ONNX data type ${DataType[tensor.dataType] ?? tensor.dataType}; float32 is needed`);
+    throw new ModelError(
+      `tensor ${name} has ONNX data type ${DataType[tensor.dataType] ?? tensor.dataType}; float32 is needed`,
+    );
   }
   if (tensor.rawData.length > 0) {
     if (tensor.rawData.length !== length * 4) {

@@ -33,7 +33,8 @@ export class OrtTrainer implements Trainer {
   }
 
   setWeights(flat: Float32Array): void {
-    if (flat.length !== this.layout.total) throw new RangeError(`${flat.length} values for a layout of ${this.layout.total}`);
+    if (flat.length !== this.layout.total)
+      throw new RangeError(`${flat.length} values for a layout of ${this.layout.total}`);
     this.#state = {};
     for (const { name, shape, offset, length } of this.layout.tensors) {
       this.#state[name] = new ort.Tensor('float32', flat.slice(offset, offset + length), [...shape]);
@@ -84,9 +85,12 @@ export class OrtTrainer implements Trainer {
     const { data, indices } = view;
     const size = sampleSize(data);
     const { batch, input, loss: lossName } = this.info;
-    if (lossName !== 'cross-entropy') throw new ModelError(`training on labels needs cross-entropy; this graph has ${lossName}`);
+    if (lossName !== 'cross-entropy')
+      throw new ModelError(`training on labels needs cross-entropy; this graph has ${lossName}`);
     if (input.shape.slice(1).join() !== data.shape.join()) {
-      throw new ModelError(`the model takes samples of shape [${input.shape.slice(1).join(', ')}]; ${data.name} has [${data.shape.join(', ')}]`);
+      throw new ModelError(
+        `the model takes samples of shape [${input.shape.slice(1).join(', ')}]; ${data.name} has [${data.shape.join(', ')}]`,
+      );
     }
     if (indices.length === 0) throw new RangeError('no samples to train on');
     const started = performance.now();
@@ -111,7 +115,9 @@ export class OrtTrainer implements Trainer {
         }
         const result = await this.step(x, y, weight, options.learningRate, options.momentum);
         if (!Number.isFinite(result.loss)) {
-          throw new ModelError(`training diverged at step ${steps}: the loss is ${result.loss}; lower the learning rate (${options.learningRate})`);
+          throw new ModelError(
+            `training diverged at step ${steps}: the loss is ${result.loss}; lower the learning rate (${options.learningRate})`,
+          );
         }
         lossSum += result.loss * count;
         correct += result.correct;

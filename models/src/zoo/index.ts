@@ -65,9 +65,12 @@ export const ZOO: Readonly<Record<string, string>> = Object.fromEntries(
  */
 export function zooModel(name: string, spec: ModelSpec): ModelProto {
   const entry = Object.hasOwn(ENTRIES, name) ? ENTRIES[name] : undefined;
-  if (!entry) throw new ModelError(`no model ${JSON.stringify(name)} in the zoo: there are ${Object.keys(ENTRIES).join(', ')}`);
+  if (!entry)
+    throw new ModelError(`no model ${JSON.stringify(name)} in the zoo: there are ${Object.keys(ENTRIES).join(', ')}`);
   if (entry.rank !== undefined && entry.rank !== spec.input.length) {
-    throw new ModelError(`model ${name} takes samples of rank ${entry.rank}; the data has shape [${spec.input.join(', ')}]`);
+    throw new ModelError(
+      `model ${name} takes samples of rank ${entry.rank}; the data has shape [${spec.input.join(', ')}]`,
+    );
   }
   const b = new GraphBuilder();
   const x = b.input('x', DataType.FLOAT, ['N', ...spec.input]);

@@ -1,0 +1,4 @@
+import { runCommand } from '@ecavg/runtime';
+import { brokerCommand } from './command.js';
+
+await runCommand(brokerCommand());

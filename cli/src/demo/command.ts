@@ -1,0 +1,55 @@
+import { ZOO } from '@ecavg/models';
+import { ConfigError } from '@ecavg/runtime';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { runDemo } from './demo.js';
+import { SCENARIOS, type ScenarioName } from './scenario.js';
+
+interface Flags {
+  edges: number;
+  rounds: number;
+  seed: number;
+  scenario: ScenarioName;
+  model?: string;
+  report?: string;
+  keepOpen?: boolean;
+}
+
+const integer =
+  (low: number, high: number) =>
+  (text: string): number => {
+    const n = Number(text);
+    if (!Number.isInteger(n) || n < low || n > high)
+      throw new InvalidArgumentError(`Use a whole number from ${low} to ${high}.`);
+    return n;
+  };
+
+export function demoCommand(): Command {
+  return new Command('demo')
+    .description('run a broker, a cloud and a fleet of gateways on this machine, and watch them learn')
+    .addOption(new Option('--scenario <name>', 'what to learn').choices(SCENARIOS).default('mnist'))
+    .option('--edges <n>', 'number of gateways', integer(1, 64), 8)
+    .option('--rounds <n>', 'number of rounds', integer(1, 1000), 5)
+    .option('--seed <n>', 'seed of weights, shards and sample order', integer(0, 2 ** 31), 1)
+    .addOption(new Option('--model <name>', "architecture, instead of the scenario's own").choices(Object.keys(ZOO)))
+    .option('--report <file>', 'write the result as JSON')
+    .option('--keep-open', 'stay up at the end, with the dashboard, until Ctrl-C')
+    .addHelpText(
+      'after',
+      `
+Scenarios:
+  mnist      10,000 real handwritten digits, dealt to the gateways with skewed labels (Dirichlet 0.5)
+  vibration  SIMULATED bearing vibration: each gateway has its own machine, load, sensor and lost samples
+
+Examples:
+  ecavg demo
+  ecavg demo --scenario vibration --keep-open
+  ecavg demo --edges 4 --rounds 3 --seed 7 --report r.json`,
+    )
+    .action(async ({ report, keepOpen, model, ...options }: Flags) => {
+      if (model === 'cnn-small' && options.scenario === 'vibration')
+        throw new ConfigError('model cnn-small takes images; for vibration use sensor-cnn1d or mlp');
+      if (model === 'sensor-cnn1d' && options.scenario === 'mnist')
+        throw new ConfigError('model sensor-cnn1d takes signals; for mnist use mlp or cnn-small');
+      process.exitCode = await runDemo({ ...options, model }, { report, keepOpen: keepOpen === true });
+    });
+}

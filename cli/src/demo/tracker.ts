@@ -1,0 +1,135 @@
+import type { CloudEvent } from '@ecavg/cloud';
+
+export interface EdgeProgress {
+  readonly name: string;
+  state: string;
+  samples: number;
+  /** Accuracy on the common test set of the model trained here alone, before any collaboration. */
+  before: number | undefined;
+  /** Of the model trained here in the current round. */
+  trained: number | undefined;
+  /** Of the newest version that this gateway received. */
+  received: number | undefined;
+  /** Of the model in service here. */
+  serving: number | undefined;
+  kept: boolean;
+  bytesUp: number;
+}
+
+export interface RoundLine {
+  readonly round: number;
+  readonly decision: string;
+  readonly version: number;
+  readonly updates: number;
+  readonly participants: number;
+  readonly average: number;
+  readonly fineTuned: number | null;
+  readonly seconds: number;
+}
+
+type Values = Record<string, number>;
+
+/** Turns the cloud's events into what the demo shows and reports. */
+export class Tracker {
+  readonly edges: EdgeProgress[];
+  readonly rounds: RoundLine[] = [];
+  round = 0;
+  upFloat32 = 0;
+  upPayload = 0;
+  down = 0;
+  rejected = 0;
+  /** True once the last round is closed and its version, if it made one, was reported on by all. */
+  finished = false;
+
+  constructor(names: readonly string[]) {
+    this.edges = names.map((name) => ({
+      name,
+      state: 'starting',
+      samples: 0,
+      before: undefined,
+      trained: undefined,
+      received: undefined,
+      serving: undefined,
+      kept: false,
+      bytesUp: 0,
+    }));
+  }
+
+  /** Returns a line worth printing, or undefined. */
+  take({ type, data }: CloudEvent): string | undefined {
+    const edge = this.edges.find((e) => e.name === data.edge);
+    switch (type) {
+      case 'edge':
+        if (!edge) return undefined;
+        edge.samples = Number(data.samples);
+        edge.state = data.online ? 'online' : 'offline';
+        return data.online ? undefined : `${edge.name} went offline`;
+      case 'round-opened':
+        this.round = Number(data.round);
+        for (const e of this.edges) e.state = 'training';
+        return `round ${this.round}: ${(data.participants as string[]).length} gateways train ${data.epochs} epochs from version ${data.base}`;
+      case 'accepted':
+        this.upFloat32 += Number(data.float32);
+        this.upPayload += Number(data.bytes);
+        if (!edge) return undefined;
+        edge.state = 'update sent';
+        edge.bytesUp += Number(data.bytes);
+        return `round ${data.round}: update of ${edge.name}, ${formatBytes(Number(data.bytes))} instead of ${formatBytes(Number(data.float32))}`;
+      case 'rejected':
+        this.rejected++;
+        return `refused a message of ${data.edge ?? 'unknown'}: ${data.reason} (${data.detail})`;
+      case 'deadline-extended':
+        return `round ${data.round}: ${data.accepted} of ${data.needed} updates at the deadline; it stays open`;
+      case 'report':
+        return this.#report(edge, String(data.event), data.values as Values);
+      case 'round-closed':
+        return this.#closed(
+          data as unknown as Omit<RoundLine, 'updates' | 'participants'> & {
+            accepted: string[];
+            participants: string[];
+          },
+        );
+      case 'finished':
+        this.finished = true;
+        return undefined;
+    }
+  }
+
+  #report(edge: EdgeProgress | undefined, event: string, values: Values): string | undefined {
+    if (event !== 'trained') this.down += values.bytesDown ?? 0;
+    if (!edge) return undefined;
+    if (event === 'trained') {
+      edge.trained = values.testAfter;
+      edge.before ??= values.testAfter;
+      return undefined;
+    }
+    edge.received = values.testAfter;
+    edge.serving = values.testServing;
+    edge.kept = event === 'kept';
+    edge.state = edge.kept ? 'kept its own' : 'updated';
+    return this.round > 0
+      ? `round ${this.round}: ${edge.name} ${percent(edge.trained)} -> ${percent(edge.serving)}${edge.kept ? ' (kept its own model)' : ''}`
+      : undefined;
+  }
+
+  #closed(data: Omit<RoundLine, 'updates' | 'participants'> & { accepted: string[]; participants: string[] }): string {
+    const line = { ...data, updates: data.accepted.length, participants: data.participants.length };
+    this.rounds.push(line);
+    return roundText(line);
+  }
+}
+
+export function roundText(r: RoundLine): string {
+  const tuned = r.fineTuned === null ? '' : `, fine-tuned ${percent(r.fineTuned)}`;
+  const outcome = r.decision === 'kept-previous' ? `guard kept version ${r.version}` : `version ${r.version}`;
+  return `round ${r.round}: ${r.updates}/${r.participants} updates, average ${percent(r.average)}${tuned} on the guard's samples -> ${outcome}, ${r.seconds.toFixed(1)} s`;
+}
+
+export function percent(value: number | undefined): string {
+  return value === undefined ? '-' : `${(100 * value).toFixed(1)} %`;
+}
+
+export function formatBytes(n: number): string {
+  if (n < 1000) return `${n} B`;
+  return n < 1e6 ? `${(n / 1000).toFixed(1)} kB` : `${(n / 1e6).toFixed(2)} MB`;
+}

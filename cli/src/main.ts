@@ -1,0 +1,31 @@
+import { readFileSync } from 'node:fs';
+import { brokerCommand } from '@ecavg/broker';
+import { cloudCommand } from '@ecavg/cloud';
+import { edgeCommand } from '@ecavg/edge';
+import { runCommand } from '@ecavg/runtime';
+import { Command } from 'commander';
+import { demoCommand } from './demo/command.js';
+import { doctorCommand } from './doctor.js';
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+const program = new Command('ecavg')
+  .description('Edge-cloud collaborative learning for factories')
+  .version(version)
+  .showHelpAfterError('Run with --help for the options and examples.')
+  .addHelpText(
+    'after',
+    `
+Examples:
+  ecavg demo                       a whole fleet on this machine, on real data
+  ecavg broker                     a broker on 127.0.0.1:1883
+  ecavg cloud --config cloud.yaml
+  ecavg edge --config edge.yaml
+  ecavg doctor                     what is installed and what works`,
+  );
+for (const command of [demoCommand(), brokerCommand(), cloudCommand(), edgeCommand(), doctorCommand()]) {
+  program.addCommand(command);
+}
+await runCommand(program);

@@ -1,0 +1,138 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Artifact, type ModelProto, parseModel, prepareArtifact, type View, zooModel } from '@ecavg/models';
+import { decodeMessage, parseEdgeTopic, Topics } from '@ecavg/protocol';
+import { connectBroker, type Logger, type Service } from '@ecavg/runtime';
+import type { CloudConfig } from './config.js';
+import { EventLog } from './events.js';
+import { startHttp } from './http/server.js';
+import { Inbox } from './inbox.js';
+import { Judge } from './judge.js';
+import { Members } from './members.js';
+import { Publisher } from './publisher.js';
+import { Registry } from './registry.js';
+import { edgePoint, rejectPoint, roundPoints } from './report.js';
+import { RoundManager } from './rounds.js';
+import { RoundStore } from './roundStore.js';
+import { openTelemetry } from './telemetry/index.js';
+
+/** Starts the aggregator of one model of one fleet. */
+export async function startCloud(config: CloudConfig, log: Logger): Promise<Service> {
+  const model = config.model.id;
+  const names = { fleet: config.fleet, model };
+  const topics = new Topics(config.fleet);
+  const reference = Judge.reference(config);
+  const registry = await Registry.open(join(config.dataDir, 'models', model));
+  if (!registry.head) await registerInitial(config, registry, reference.guard);
+  const head = registry.head;
+  if (!head) throw new Error('the initial model was not registered');
+  const artifact = await registry.load(head);
+  const store = await RoundStore.open(join(config.dataDir, 'rounds', model));
+  const judge = await Judge.create(config, artifact, reference);
+  const telemetry = await openTelemetry(config, log);
+  const members = new Members();
+  const events = new EventLog();
+
+  const client = connectBroker(config.broker, { clientId: `ecavg-${config.fleet}-cloud-${model}` }, log);
+  const { data } = reference.guard;
+  const publisher = new Publisher(client, topics, model, { classes: data.classes, simulated: data.simulated });
+  const inbox = new Inbox(
+    { model, topics, layout: artifact.layout },
+    store,
+    client,
+    {
+      async accepted(header, bytes) {
+        const float32 = artifact.layout.total * 4;
+        events.emit('accepted', { round: header.round, edge: header.edge, bytes, float32, metrics: header.metrics });
+        void rounds.advance();
+      },
+      rejected(edge, reason, detail) {
+        events.emit('rejected', { edge: edge ?? null, reason, detail });
+        telemetry.write([rejectPoint(names, edge, reason, inbox.counters.rejected[reason] ?? 1)]);
+      },
+    },
+    log,
+  );
+  const rounds = new RoundManager(
+    {
+      config,
+      registry,
+      store,
+      judge,
+      publisher,
+      members,
+      events,
+      log,
+      closed: (outcome) => telemetry.write(roundPoints(names, outcome, inbox.counters, artifact.layout.total)),
+    },
+    artifact,
+  );
+
+  const onMessage = async (topic: string, payload: Uint8Array): Promise<void> => {
+    try {
+      const address = parseEdgeTopic(topics, topic);
+      if (address.kind === 'receipt') return;
+      if (address.kind === 'update') return await inbox.take(topic, payload);
+      if (address.kind === 'status') {
+        const member = members.status(decodeMessage('status', payload));
+        if (!member) return;
+        events.emit('edge', { edge: member.edge, online: member.online, samples: member.samples });
+      } else {
+        const report = decodeMessage('metrics', payload);
+        members.report(report);
+        events.emit('report', report);
+        telemetry.write([edgePoint(names, report)]);
+      }
+      void rounds.advance();
+    } catch (error) {
+      inbox.reject(topic, error);
+    }
+  };
+  client.on('message', (topic, payload) => void rounds.queue.run(() => onMessage(topic, payload)));
+
+  const connected = new Promise<void>((resolve) => client.once('connect', () => resolve()));
+  // First on the queue: no message is handled before the interrupted round, if any, is taken up again.
+  const begun = rounds.queue.run(async () => {
+    await connected;
+    await publisher.version(head, artifact, registry.versions.at(-2));
+    await rounds.start();
+  });
+  let first = true;
+  const subscribe = async (): Promise<void> => {
+    if (!first) await publisher.repeat();
+    first = false;
+    await client.subscribeAsync(topics.cloudSubscriptions, { qos: 1 });
+  };
+  client.on('connect', () => {
+    rounds.queue.run(subscribe).catch((error: unknown) => log.warn({ err: error }, 'could not subscribe'));
+  });
+  await begun;
+
+  const http = await startHttp(config, { registry, store, members, events, inbox, telemetry, rounds }, log);
+  return {
+    ready: {
+      fleet: config.fleet,
+      model,
+      version: registry.head?.version,
+      dashboard: http.url,
+      telemetry: telemetry.kind,
+    },
+    async stop() {
+      await http.stop();
+      await rounds.stop();
+      await client.endAsync(true);
+      await telemetry.close();
+      await judge.release();
+    },
+  };
+}
+
+/** The cloud ships the model that every edge starts from, so that their weights can be averaged. */
+async function registerInitial(config: CloudConfig, registry: Registry, { data }: View): Promise<void> {
+  const { architecture, file, seed, batch } = config.model;
+  const model: ModelProto = file
+    ? parseModel(await readFile(file))
+    : zooModel(architecture, { input: data.shape, classes: data.classes.length, seed });
+  const artifact: Artifact = await prepareArtifact(model, { loss: 'cross-entropy', batch, sample: data.shape });
+  await registry.add(artifact, { round: 0, createdAt: Date.now(), metrics: {} });
+}

@@ -1,0 +1,27 @@
+import { daemonCommand } from '@ecavg/runtime';
+import { startCloud } from './cloud.js';
+import { cloudConfigSchema } from './config.js';
+
+export const cloudCommand = () =>
+  daemonCommand({
+    name: 'cloud',
+    description: 'run the aggregator of one model: rounds, averaging, fine-tuning, guard, dashboard',
+    schema: cloudConfigSchema,
+    envPrefix: 'ECAVG_CLOUD_',
+    example: `
+fleet: plant-1
+dataDir: /var/lib/ecavg/cloud
+broker:
+  url: mqtt://127.0.0.1:1883
+model:
+  id: digits
+  architecture: mlp
+rounds:
+  minEdges: 3
+  quorum: 0.6
+  deadlineSeconds: 300
+telemetry:
+  influx:            # leave out for the embedded store
+    url: http://127.0.0.1:8086`,
+    start: startCloud,
+  });

@@ -1,0 +1,93 @@
+import { dataConfigSchema, ZOO } from '@ecavg/models';
+import { CODECS, IDENTIFIER } from '@ecavg/protocol';
+import { brokerSchema, logSchema } from '@ecavg/runtime';
+import { z } from 'zod';
+
+const identifier = z.string().regex(IDENTIFIER, 'use 1-64 letters, digits, "_", "-" or "."');
+const share = z.number().gt(0).lt(1);
+const names = (of: object): [string, ...string[]] => Object.keys(of) as [string, ...string[]];
+
+const trainSchema = {
+  learningRate: z.number().gt(0).default(0.05),
+  momentum: z.number().min(0).lt(1).default(0.9),
+};
+
+export const cloudConfigSchema = z.strictObject({
+  fleet: identifier.default('default'),
+  dataDir: z.string().min(1),
+  broker: brokerSchema,
+  log: logSchema,
+  http: z
+    .strictObject({
+      host: z.string().default('127.0.0.1'),
+      /** 0 takes a free port. */
+      port: z.int().min(0).max(65535).default(8080),
+    })
+    .prefault({}),
+  model: z.strictObject({
+    id: identifier,
+    /** An architecture of the zoo, with new weights ... */
+    architecture: z.enum(names(ZOO)).default('mlp'),
+    /** ... or a float32 `.onnx` of your own. */
+    file: z.string().optional(),
+    seed: z.int().min(0).default(1),
+    /** Samples in a training step, on every node. */
+    batch: z.int().min(1).max(65_536).default(32),
+  }),
+  /** Where the reference samples come from: the cloud's own, never an edge's. */
+  data: dataConfigSchema,
+  rounds: z
+    .strictObject({
+      /** How many rounds to run; 0 goes on for ever. */
+      count: z.int().min(0).default(0),
+      /** Edges that must be online before a round opens. */
+      minEdges: z.int().min(1).default(1),
+      /** Share of the edges online at the opening whose updates are needed to close. */
+      quorum: z.number().gt(0).max(1).default(0.6),
+      deadlineSeconds: z.number().min(0.1).default(300),
+      /** How long to wait for the edges' reports on a new version before the next round opens. */
+      settleSeconds: z.number().min(0).default(30),
+      /** Local epochs in the first round, where every edge starts from the initial model. */
+      pretrainEpochs: z.int().min(1).default(10),
+      epochs: z.int().min(1).default(2),
+      ...trainSchema,
+    })
+    .prefault({}),
+  codec: z
+    .strictObject({
+      name: z.enum(names(CODECS)).default('topk-brotli'),
+      options: z.record(z.string(), z.number()).default({}),
+    })
+    .prefault({}),
+  fineTune: z
+    .strictObject({
+      epochs: z.int().min(0).default(3),
+      ...trainSchema,
+      learningRate: z.number().gt(0).default(0.01),
+      /** Share of the reference samples to tune on; the guard judges on the others. */
+      share: share.default(0.6),
+    })
+    .prefault({}),
+  guard: z
+    .strictObject({
+      /** How much accuracy on the guard's samples a new version may lose, in [0, 1]. */
+      tolerance: z.number().min(0).max(1).default(0.01),
+    })
+    .prefault({}),
+  threads: z.int().min(1).max(256).default(1),
+  telemetry: z
+    .strictObject({
+      /** InfluxDB to write to; without one, points go to an embedded store in dataDir. */
+      influx: z
+        .strictObject({
+          url: z.url({ protocol: /^https?$/ }),
+          database: z.string().min(1).default('ecavg'),
+          username: z.string().optional(),
+          passwordFile: z.string().optional(),
+        })
+        .optional(),
+    })
+    .prefault({}),
+});
+
+export type CloudConfig = z.output<typeof cloudConfigSchema>;

@@ -1,0 +1,4 @@
+import { runCommand } from '@ecavg/runtime';
+import { cloudCommand } from './command.js';
+
+await runCommand(cloudCommand());

@@ -1,0 +1,102 @@
+import type { Artifact } from '@ecavg/models';
+import {
+  type BlobRef,
+  blobRef,
+  chunkCount,
+  encodeMessage,
+  type Manifest,
+  MAX_CHUNK_BYTES,
+  type RoundMessage,
+  splitBlob,
+  type Topics,
+} from '@ecavg/protocol';
+import type { MqttClient } from '@ecavg/runtime';
+import type { Version } from './registry.js';
+
+/** A model of at most this size is also published whole, for sensors that make one subscription. */
+const WHOLE_BYTES = 1 << 20;
+
+/** What a manifest says of the data and the task. */
+export interface TaskInfo {
+  readonly classes: readonly string[];
+  readonly simulated: boolean;
+}
+
+/** Publishes versions and rounds as retained messages. */
+export class Publisher {
+  #manifest: { body: Omit<Manifest, 'v' | 'type'>; artifact: Artifact } | undefined;
+  #round: Omit<RoundMessage, 'v' | 'type'> | undefined;
+
+  constructor(
+    private readonly client: MqttClient,
+    private readonly topics: Topics,
+    private readonly model: string,
+    private readonly task: TaskInfo,
+  ) {}
+
+  /**
+   * Makes a version current: its chunks first, then the manifest, so that whoever reads the manifest finds
+   * the chunks; then the chunks of `previous` are cleared.
+   */
+  async version(version: Version, artifact: Artifact, previous: Version | undefined): Promise<void> {
+    const old = this.#manifest?.body.infer;
+    this.#manifest = {
+      artifact,
+      body: {
+        fleet: this.topics.fleet,
+        model: this.model,
+        version: version.version,
+        parent: version.parent,
+        round: version.round,
+        createdAt: version.createdAt,
+        infer: blobRef(artifact.infer),
+        train: blobRef(artifact.train),
+        layout: artifact.layout.hash,
+        input: artifact.info.input.shape.slice(1),
+        classes: [...this.task.classes],
+        simulatedData: this.task.simulated,
+        metrics: version.metrics,
+      },
+    };
+    await this.#sendVersion();
+    // After a restart the old chunk count is not known from memory, but a version's size never changes.
+    const stale = old ?? (previous && { ...blobRef(artifact.infer), sha256: previous.sha256 });
+    if (stale && stale.sha256 !== artifact.sha256) await this.#clear(stale);
+  }
+
+  async round(round: Omit<RoundMessage, 'v' | 'type'>): Promise<void> {
+    this.#round = round;
+    await this.#retain(this.topics.round(this.model), encodeMessage('round', round));
+  }
+
+  /** Says everything again: a broker that restarted may have lost what it retained. */
+  async repeat(): Promise<void> {
+    await this.#sendVersion();
+    if (this.#round) await this.round(this.#round);
+  }
+
+  async #sendVersion(): Promise<void> {
+    if (!this.#manifest) return;
+    const { body, artifact } = this.#manifest;
+    await this.#sendChunks(body.train, artifact.train);
+    await this.#sendChunks(body.infer, artifact.infer);
+    await this.#retain(this.topics.manifest(this.model), encodeMessage('manifest', body));
+    if (artifact.infer.length <= WHOLE_BYTES) await this.#retain(this.topics.onnx(this.model), artifact.infer);
+  }
+
+  async #sendChunks(ref: BlobRef, blob: Uint8Array): Promise<void> {
+    const chunks = splitBlob(blob, MAX_CHUNK_BYTES);
+    await Promise.all(chunks.map((data, i) => this.#retain(this.topics.chunk(this.model, ref.sha256, i), data)));
+  }
+
+  async #clear(ref: BlobRef): Promise<void> {
+    const indices = [...Array(chunkCount(ref)).keys()];
+    await Promise.all(indices.map((i) => this.#retain(this.topics.chunk(this.model, ref.sha256, i), new Uint8Array())));
+  }
+
+  /** Waits for the broker's acknowledgement; while the broker is away, `repeat` will say it on reconnecting. */
+  async #retain(topic: string, payload: Uint8Array): Promise<void> {
+    if (!this.client.connected) return;
+    await this.client.publishAsync(topic, Buffer.from(payload), { qos: 1, retain: true });
+  }
+}

@@ -1,0 +1,94 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Artifact, readArtifact } from '@ecavg/models';
+import { sha256Hex } from '@ecavg/protocol';
+import { listFolder, readIfThere, writeDurable } from '@ecavg/runtime';
+import { z } from 'zod';
+
+const versionSchema = z.object({
+  version: z.int().min(1),
+  sha256: z.string(),
+  train: z.string(),
+  parent: z.string().nullable(),
+  /** Round that made it; 0 for the initial model. */
+  round: z.int().min(0),
+  createdAt: z.number(),
+  metrics: z.record(z.string(), z.number()),
+});
+
+/** One accepted version of a model. */
+export type Version = z.infer<typeof versionSchema>;
+
+const indexSchema = z.object({ format: z.literal(1), versions: z.array(versionSchema) });
+
+/** How many versions keep their `.onnx`; the index keeps every version's lineage and metrics. */
+const KEEP_BLOBS = 20;
+
+/** Versions of one model: content-addressed files and an index that says what came from what. */
+export class Registry {
+  readonly #versions: Version[];
+
+  private constructor(
+    private readonly folder: string,
+    versions: Version[],
+  ) {
+    this.#versions = versions;
+  }
+
+  static async open(folder: string): Promise<Registry> {
+    const file = await readIfThere(join(folder, 'index.json'));
+    const versions = file ? indexSchema.parse(JSON.parse(file.toString('utf8'))).versions : [];
+    return new Registry(folder, versions);
+  }
+
+  get versions(): readonly Version[] {
+    return this.#versions;
+  }
+
+  get head(): Version | undefined {
+    return this.#versions.at(-1);
+  }
+
+  /** Stores an artifact as the next version; it exists once its blobs and the index are on disk. */
+  async add(artifact: Artifact, about: Pick<Version, 'round' | 'createdAt' | 'metrics'>): Promise<Version> {
+    const parent = this.head;
+    const train = sha256Hex(artifact.train);
+    const version = {
+      ...about,
+      version: (parent?.version ?? 0) + 1,
+      sha256: artifact.sha256,
+      train,
+      parent: parent?.sha256 ?? null,
+    };
+    await writeDurable(this.#blob(artifact.sha256), artifact.infer);
+    if (train !== parent?.train) await writeDurable(this.#blob(train), artifact.train);
+    const versions = [...this.#versions, version];
+    await writeDurable(join(this.folder, 'index.json'), JSON.stringify({ format: 1, versions }, null, 1));
+    this.#versions.push(version);
+    await this.#prune();
+    return version;
+  }
+
+  /** Throws where a file is missing or damaged. */
+  async load(version: Version): Promise<Artifact> {
+    return readArtifact(await this.blob(version.sha256), await this.blob(version.train));
+  }
+
+  async blob(sha256: string): Promise<Uint8Array> {
+    const bytes = await readIfThere(this.#blob(sha256));
+    if (!bytes) throw new Error(`registry ${this.folder} has no file ${sha256}`);
+    if (sha256Hex(bytes) !== sha256)
+      throw new Error(`registry file ${this.#blob(sha256)} is damaged: restore it from a backup`);
+    return bytes;
+  }
+
+  #blob(sha256: string): string {
+    return join(this.folder, 'blobs', `${sha256}.onnx`);
+  }
+
+  async #prune(): Promise<void> {
+    const kept = new Set(this.#versions.slice(-KEEP_BLOBS).flatMap((v) => [`${v.sha256}.onnx`, `${v.train}.onnx`]));
+    const folder = join(this.folder, 'blobs');
+    for (const name of await listFolder(folder)) if (!kept.has(name)) await rm(join(folder, name), { force: true });
+  }
+}

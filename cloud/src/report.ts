@@ -1,0 +1,75 @@
+import type { MetricsMessage } from '@ecavg/protocol';
+import type { CloudConfig } from './config.js';
+import type { InboxCounters } from './inbox.js';
+import type { RoundOutcome } from './rounds.js';
+import type { Point } from './telemetry/points.js';
+
+type Names = Pick<CloudConfig, 'fleet'> & { readonly model: string };
+
+/** Points of a closed round; their tags and fields are documented in docs/telemetry.md. */
+export function roundPoints(names: Names, outcome: RoundOutcome, wire: InboxCounters, parameters: number): Point[] {
+  const { state, updates, verdict, version, seconds } = outcome;
+  const at = Date.now();
+  const tags = { fleet: names.fleet, model: names.model };
+  const rejected = Object.values(wire.rejected).reduce((a, n) => a + n, 0);
+  const chosen = verdict.decision === 'fine-tuned' ? verdict.fineTuned : verdict.average;
+  const score = verdict.weights ? chosen : verdict.previous;
+  const round: Point = {
+    measurement: 'ecavg_round',
+    tags: { ...tags, decision: verdict.decision },
+    fields: {
+      round: state.round,
+      version,
+      participants: state.participants.length,
+      updates: updates.length,
+      samples: updates.reduce((a, u) => a + u.samples, 0),
+      accuracy_previous: verdict.previous.accuracy,
+      accuracy_average: verdict.average.accuracy,
+      ...(verdict.fineTuned ? { accuracy_fine_tuned: verdict.fineTuned.accuracy } : {}),
+      loss_previous: verdict.previous.loss,
+      loss_average: verdict.average.loss,
+      duration_seconds: seconds,
+    },
+    at,
+  };
+  const model: Point = {
+    measurement: 'ecavg_model',
+    tags,
+    fields: { version, parameters, accuracy: score?.accuracy ?? 0, loss: score?.loss ?? 0 },
+    at,
+  };
+  const total: Point = {
+    measurement: 'ecavg_wire',
+    tags: { ...tags, direction: 'up' },
+    fields: {
+      messages: wire.messages,
+      bytes: wire.bytes,
+      rejected,
+      round_float32_bytes: updates.length * parameters * 4,
+    },
+    at,
+  };
+  return [round, model, total];
+}
+
+/** A report of an edge: every measured value is a field of its name in snake case. */
+export function edgePoint(names: Names, { edge, event, round, version, values }: MetricsMessage): Point {
+  const fields = Object.entries(values).map(
+    ([k, v]) => [k.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), v] as const,
+  );
+  return {
+    measurement: 'ecavg_edge',
+    tags: { fleet: names.fleet, model: names.model, edge, event },
+    fields: { round, version, ...Object.fromEntries(fields) },
+    at: Date.now(),
+  };
+}
+
+export function rejectPoint(names: Names, edge: string | undefined, reason: string, total: number): Point {
+  return {
+    measurement: 'ecavg_reject',
+    tags: { fleet: names.fleet, model: names.model, edge: edge ?? 'unknown', reason },
+    fields: { total },
+    at: Date.now(),
+  };
+}

@@ -1,0 +1,112 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { decodeUpdate, sha256Hex, type UpdateHeader } from '@ecavg/protocol';
+import { listFolder, readIfThere, writeDurable } from '@ecavg/runtime';
+import { z } from 'zod';
+
+const stateSchema = z.object({
+  round: z.int().min(1),
+  /** open: collecting. closing: averaging has begun. done: its outcome is registered. */
+  phase: z.enum(['open', 'closing', 'done']),
+  base: z.object({ version: z.int(), sha256: z.string() }),
+  openedAt: z.number(),
+  deadlineAt: z.number(),
+  /** Edges online when the round opened. */
+  participants: z.array(z.string()),
+  epochs: z.int().min(1),
+});
+export type RoundState = z.infer<typeof stateSchema>;
+
+/** An accepted update, on disk. */
+export interface Accepted {
+  readonly id: string;
+  readonly header: UpdateHeader;
+  readonly path: string;
+}
+
+/** Rounds whose accepted ids are remembered, to answer an edge that asks late. */
+const LEDGER_ROUNDS = 20;
+
+/**
+ * What the cloud must not forget about rounds. An update counts as accepted when its file is on disk
+ * (`inbox/{round}/{edge}`), so a crash at any moment loses none and counts none twice.
+ */
+export class RoundStore {
+  #state: RoundState | undefined;
+  readonly #accepted = new Map<string, Accepted>();
+  /** round -> edge -> id, for rounds that are over. */
+  readonly #ledger = new Map<number, Map<string, string>>();
+
+  private constructor(private readonly folder: string) {}
+
+  static async open(folder: string): Promise<RoundStore> {
+    const store = new RoundStore(folder);
+    const file = await readIfThere(join(folder, 'round.json'));
+    if (!file) return store;
+    const state = stateSchema.parse(JSON.parse(file.toString('utf8')));
+    store.#state = state;
+    for (const name of await listFolder(join(folder, 'ledger'))) {
+      const entries = (await readIfThere(join(folder, 'ledger', name)))?.toString('utf8') ?? '{}';
+      const ids = z.record(z.string(), z.string()).parse(JSON.parse(entries));
+      store.#ledger.set(Number(name.replace('.json', '')), new Map(Object.entries(ids)));
+    }
+    if (state.phase !== 'done') await store.#readInbox(state.round);
+    return store;
+  }
+
+  get state(): RoundState | undefined {
+    return this.#state;
+  }
+
+  get accepted(): readonly Accepted[] {
+    return [...this.#accepted.values()];
+  }
+
+  /** The id accepted from an edge for a round, as far back as is remembered. */
+  acceptedId(round: number, edge: string): string | undefined {
+    if (round === this.#state?.round) return this.#accepted.get(edge)?.id ?? this.#ledger.get(round)?.get(edge);
+    return this.#ledger.get(round)?.get(edge);
+  }
+
+  async save(state: RoundState): Promise<void> {
+    await writeDurable(join(this.folder, 'round.json'), JSON.stringify(state));
+    this.#state = state;
+  }
+
+  async accept(id: string, header: UpdateHeader, blob: Uint8Array): Promise<void> {
+    const path = join(this.#inbox(header.round), header.edge);
+    await writeDurable(path, blob);
+    this.#accepted.set(header.edge, { id, header, path });
+  }
+
+  /** Ends the round: its ids go to the ledger, then its updates go. */
+  async finish(): Promise<void> {
+    const state = this.#state;
+    if (!state) return;
+    const ids = new Map([...this.#accepted].map(([edge, a]) => [edge, a.id]));
+    await writeDurable(this.#ledgerFile(state.round), JSON.stringify(Object.fromEntries(ids)));
+    this.#ledger.set(state.round, ids);
+    await this.save({ ...state, phase: 'done' });
+    this.#accepted.clear();
+    await rm(this.#inbox(state.round), { recursive: true, force: true });
+    const old = state.round - LEDGER_ROUNDS;
+    if (this.#ledger.delete(old)) await rm(this.#ledgerFile(old), { force: true });
+  }
+
+  async #readInbox(round: number): Promise<void> {
+    const folder = this.#inbox(round);
+    for (const edge of await listFolder(folder)) {
+      const path = join(folder, edge);
+      const blob = await readIfThere(path);
+      if (blob) this.#accepted.set(edge, { id: sha256Hex(blob), header: decodeUpdate(blob).header, path });
+    }
+  }
+
+  #inbox(round: number): string {
+    return join(this.folder, 'inbox', String(round));
+  }
+
+  #ledgerFile(round: number): string {
+    return join(this.folder, 'ledger', `${round}.json`);
+  }
+}

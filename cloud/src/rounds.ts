@@ -1,0 +1,242 @@
+import { type Artifact, updateArtifact } from '@ecavg/models';
+import type { UpdateHeader } from '@ecavg/protocol';
+import { type Logger, SerialQueue } from '@ecavg/runtime';
+import { federatedAverage } from './aggregate.js';
+import type { CloudConfig } from './config.js';
+import type { EventLog } from './events.js';
+import type { Judge, Verdict } from './judge.js';
+import type { Members } from './members.js';
+import type { Publisher } from './publisher.js';
+import type { Registry } from './registry.js';
+import type { RoundState, RoundStore } from './roundStore.js';
+
+export interface RoundParts {
+  readonly config: CloudConfig;
+  readonly registry: Registry;
+  readonly store: RoundStore;
+  readonly judge: Judge;
+  readonly publisher: Publisher;
+  readonly members: Members;
+  readonly events: EventLog;
+  readonly log: Logger;
+  /** Called once a round's outcome is registered. */
+  closed(outcome: RoundOutcome): void;
+}
+
+export interface RoundOutcome {
+  readonly state: RoundState;
+  readonly updates: readonly UpdateHeader[];
+  readonly verdict: Verdict;
+  readonly version: number;
+  readonly seconds: number;
+}
+
+/**
+ * The synchronous round: open -> collect until everyone has answered, or a quorum at the deadline ->
+ * average, fine-tune, judge -> register and publish -> wait for the edges' reports -> next. Every step
+ * runs on one queue, and the phase on disk says where to go on after a crash.
+ */
+export class RoundManager {
+  readonly queue = new SerialQueue();
+  #current: Artifact;
+  #deadline: NodeJS.Timeout | undefined;
+  #settle: { version: number; until: number; timer: NodeJS.Timeout } | undefined;
+  #finished = false;
+  #stopped = false;
+
+  constructor(
+    private readonly parts: RoundParts,
+    initial: Artifact,
+  ) {
+    this.#current = initial;
+  }
+
+  get finished(): boolean {
+    return this.#finished;
+  }
+
+  /** Continues where the last run stopped. */
+  async start(): Promise<void> {
+    const { store, registry, log } = this.parts;
+    const state = store.state;
+    if (state?.phase === 'open') {
+      log.info({ round: state.round, accepted: store.accepted.length }, 'going on with the open round');
+      await this.#announce(state);
+      this.#armDeadline(state.deadlineAt);
+    } else if (state?.phase === 'closing' && registry.head?.round === state.round) {
+      // The crash came after the version was registered; only the end of the round was left to write.
+      log.info({ round: state.round, version: registry.head.version }, 'the interrupted round is registered');
+      await store.finish();
+    } else if (state?.phase === 'closing') {
+      log.info({ round: state.round, accepted: store.accepted.length }, 'closing the round that was interrupted');
+      await this.#close(state);
+    }
+    await this.#advance();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearTimeout(this.#deadline);
+    clearTimeout(this.#settle?.timer);
+    await this.queue.idle();
+  }
+
+  /** Looks whether something is due; call it whenever an edge, an update or a report has come or gone. */
+  advance(): Promise<void> {
+    return this.queue.run(() => this.#advance());
+  }
+
+  async #advance(): Promise<void> {
+    if (this.#stopped) return;
+    const { store, members, config } = this.parts;
+    const state = store.state;
+    if (state?.phase === 'open') {
+      if (!this.#complete(state)) return;
+      await this.#close(state);
+    }
+    const round = (store.state?.round ?? 0) + 1;
+    if (!this.#settled()) return;
+    if (config.rounds.count > 0 && round > config.rounds.count) {
+      if (!this.#finished) this.parts.events.emit('finished', { rounds: config.rounds.count });
+      this.#finished = true;
+      return;
+    }
+    if (members.online.length >= config.rounds.minEdges) await this.#open(round);
+  }
+
+  #complete(state: RoundState): boolean {
+    const { store, members, events, log } = this.parts;
+    const accepted = store.accepted.length;
+    const needed = Math.max(1, Math.ceil(this.parts.config.rounds.quorum * state.participants.length));
+    const has = new Set(store.accepted.map((a) => a.header.edge));
+    const waiting = state.participants.filter((e) => members.isOnline(e) && !has.has(e));
+    if (accepted >= needed && (waiting.length === 0 || Date.now() >= state.deadlineAt)) {
+      log.info({ round: state.round, accepted, needed, waiting }, 'closing the round');
+      return true;
+    }
+    if (Date.now() >= state.deadlineAt) {
+      const next = { ...state, deadlineAt: Date.now() + this.parts.config.rounds.deadlineSeconds * 1000 };
+      log.warn({ round: state.round, accepted, needed, waiting }, 'no quorum at the deadline: the round stays open');
+      events.emit('deadline-extended', { round: state.round, accepted, needed });
+      void this.queue.run(async () => {
+        await store.save(next);
+        await this.#announce(next);
+        this.#armDeadline(next.deadlineAt);
+      });
+    }
+    return false;
+  }
+
+  async #open(round: number): Promise<void> {
+    const { config, store, registry, members, events, log } = this.parts;
+    const head = registry.head;
+    if (!head) throw new Error('no version to open a round on');
+    const now = Date.now();
+    const { deadlineSeconds, pretrainEpochs, epochs } = config.rounds;
+    const state: RoundState = {
+      round,
+      phase: 'open',
+      base: { version: head.version, sha256: head.sha256 },
+      openedAt: now,
+      deadlineAt: now + deadlineSeconds * 1000,
+      participants: members.online,
+      epochs: head.version === 1 ? pretrainEpochs : epochs,
+    };
+    await store.save(state);
+    log.info({ round, base: head.version, participants: state.participants.length }, 'round opened');
+    events.emit('round-opened', { round, base: head.version, participants: state.participants, epochs: state.epochs });
+    await this.#announce(state);
+    this.#armDeadline(state.deadlineAt);
+  }
+
+  async #announce(state: RoundState): Promise<void> {
+    const { config, publisher } = this.parts;
+    const { learningRate, momentum } = config.rounds;
+    await publisher.round({
+      model: config.model.id,
+      round: state.round,
+      state: state.phase === 'open' ? 'open' : 'closed',
+      base: state.base,
+      openedAt: state.openedAt,
+      deadlineAt: state.deadlineAt,
+      // Rounds and gateways are 1000 and 1 apart, so that no two visit samples in the same order.
+      hyper: { epochs: state.epochs, learningRate, momentum, seed: config.model.seed * 1_000_000 + state.round * 1000 },
+      codec: config.codec,
+    });
+  }
+
+  async #close(open: RoundState): Promise<void> {
+    const { store, registry, judge, publisher, events, log, config } = this.parts;
+    clearTimeout(this.#deadline);
+    const state: RoundState = { ...open, phase: 'closing' };
+    await store.save(state);
+    await this.#announce(state);
+    const updates = store.accepted;
+    const average = await federatedAverage(this.#current, updates);
+    const verdict = await judge.decide(this.#current.weights, average, state.round);
+    if (verdict.weights) await this.#register(state, verdict, verdict.weights);
+    await store.finish();
+    const version = registry.head?.version ?? 0;
+    const seconds = (Date.now() - state.openedAt) / 1000;
+    const headers = updates.map((u) => u.header);
+    this.parts.closed({ state, updates: headers, verdict, version, seconds });
+    const figures = {
+      round: state.round,
+      decision: verdict.decision,
+      version,
+      accepted: headers.map((h) => h.edge),
+      participants: state.participants,
+      previous: verdict.previous.accuracy,
+      average: verdict.average.accuracy,
+      fineTuned: verdict.fineTuned?.accuracy ?? null,
+      seconds,
+    };
+    log[verdict.weights ? 'info' : 'warn'](figures, 'round closed');
+    events.emit('round-closed', figures);
+    const head = registry.head;
+    if (!verdict.weights || !head) return;
+    const previous = registry.versions.at(-2);
+    await publisher.version(head, this.#current, previous);
+    const until = Date.now() + config.rounds.settleSeconds * 1000;
+    const timer = setTimeout(() => void this.advance(), config.rounds.settleSeconds * 1000);
+    this.#settle = { version: head.version, until, timer };
+  }
+
+  async #register(state: RoundState, verdict: Verdict, weights: Float32Array): Promise<void> {
+    const { registry } = this.parts;
+    const next = updateArtifact(this.#current, weights);
+    const score = verdict.decision === 'fine-tuned' ? verdict.fineTuned : verdict.average;
+    await registry.add(next, {
+      round: state.round,
+      createdAt: Date.now(),
+      metrics: {
+        accuracy: score?.accuracy ?? 0,
+        loss: score?.loss ?? 0,
+        previousAccuracy: verdict.previous.accuracy,
+        averageAccuracy: verdict.average.accuracy,
+        ...(verdict.fineTuned ? { fineTunedAccuracy: verdict.fineTuned.accuracy } : {}),
+        updates: this.parts.store.accepted.length,
+      },
+    });
+    this.#current = next;
+  }
+
+  /** True once every online edge has reported on the last version, or the wait is over. */
+  #settled(): boolean {
+    const settle = this.#settle;
+    if (!settle) return true;
+    const reported = this.parts.members.all
+      .filter((m) => m.online)
+      .every((m) => [m.reports.adopted, m.reports.kept].some((r) => r?.version === settle.version));
+    if (!reported && Date.now() < settle.until) return false;
+    clearTimeout(settle.timer);
+    this.#settle = undefined;
+    return true;
+  }
+
+  #armDeadline(at: number): void {
+    clearTimeout(this.#deadline);
+    if (this.#stopped) return;
+    this.#deadline = setTimeout(() => void this.advance(), Math.max(0, at - Date.now()) + 5);
+  }
+}

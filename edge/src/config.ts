@@ -1,0 +1,43 @@
+import { dataConfigSchema } from '@ecavg/models';
+import { IDENTIFIER } from '@ecavg/protocol';
+import { brokerSchema, logSchema } from '@ecavg/runtime';
+import { z } from 'zod';
+
+const identifier = z.string().regex(IDENTIFIER, 'use 1-64 letters, digits, "_", "-" or "."');
+
+export const edgeConfigSchema = z.strictObject({
+  fleet: identifier.default('default'),
+  /** Name of this gateway; unique in its fleet. */
+  edge: identifier,
+  model: identifier,
+  /** Where this gateway keeps its models, its outbox and its residual. */
+  dataDir: z.string().min(1),
+  broker: brokerSchema,
+  log: logSchema,
+  data: dataConfigSchema.unwrap().extend({
+    /** Which shard is this gateway's, from 0. */
+    index: z.int().min(0).default(0),
+    /** Share of the shard that is kept to judge models and never trained on. */
+    validationShare: z.number().gt(0).lt(1).default(0.2),
+  }),
+  train: z
+    .strictObject({
+      /** CPU threads of a training step. */
+      threads: z.int().min(1).max(256).default(1),
+    })
+    .prefault({}),
+  adopt: z
+    .strictObject({
+      /** always: take every new version. unless-worse: keep the local model where the new one is worse here. */
+      policy: z.enum(['always', 'unless-worse']).default('unless-worse'),
+      /** How much accuracy on the local validation samples the new version may lose, in [0, 1]. */
+      tolerance: z.number().min(0).max(1).default(0.05),
+    })
+    .prefault({}),
+  /** Also measure models on the common test set, which no node trains on; for demonstrations. */
+  reportTest: z.boolean().default(false),
+  /** An update without a receipt is sent again after this long. */
+  resendSeconds: z.number().min(0.1).max(3600).default(10),
+});
+
+export type EdgeConfig = z.output<typeof edgeConfigSchema>;

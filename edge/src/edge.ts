@@ -1,0 +1,296 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Artifact, readArtifact } from '@ecavg/models';
+import {
+  decodeMessage,
+  encodeMessage,
+  type Manifest,
+  type MetricsMessage,
+  ProtocolError,
+  type Receipt,
+  type RoundMessage,
+  Topics,
+  updateChunks,
+} from '@ecavg/protocol';
+import { connectBroker, type Logger, type MqttClient, SerialQueue, type Service } from '@ecavg/runtime';
+import type { EdgeConfig } from './config.js';
+import { type LocalData, openLocalData } from './data.js';
+import { Downloader } from './download.js';
+import { Learner, type Values } from './learner.js';
+import { EdgeStore, type OutboxEntry } from './store.js';
+
+const SOFTWARE = 'ecavg 0.1.0';
+const FAREWELL_MS = 1000;
+
+/** Refusals that the same update, sent again, can survive. */
+const RETRY = new Set(['crc-mismatch', 'hash-mismatch', 'chunk-conflict', 'storage', 'too-many-transfers']);
+/** Refusals of a sound update: what it carried goes into the next one by error feedback. */
+const GIVE_BACK = new Set(['round-closed', 'base-mismatch', 'duplicate']);
+
+/** Starts a gateway: it follows the model and round topics until it is stopped. */
+export async function startEdge(config: EdgeConfig, log: Logger): Promise<Service> {
+  const data = openLocalData(config);
+  const gateway = new Gateway(config, data, log);
+  await gateway.start();
+  return {
+    ready: { edge: config.edge, samples: data.train.indices.length, simulatedData: data.train.data.simulated },
+    stop: () => gateway.stop(),
+  };
+}
+
+class Gateway {
+  readonly #topics: Topics;
+  readonly #store: EdgeStore;
+  readonly #learner: Learner;
+  readonly #client: MqttClient;
+  readonly #downloads: Downloader;
+  readonly #queue = new SerialQueue();
+  readonly #session = Date.now();
+  readonly #stopped = new AbortController();
+  #artifact: { artifact: Artifact; manifest: Manifest } | undefined;
+  #manifest: Manifest | undefined;
+  #round: RoundMessage | undefined;
+  /** Newest round that an update was made for; a round is trained once. */
+  #done = 0;
+  #outbox: OutboxEntry | undefined;
+  #training: { round: number; abort: AbortController } | undefined;
+  #resend: NodeJS.Timeout | undefined;
+  /** Ends the download in progress: its chunks go away when a newer version is published. */
+  #fetching = new AbortController();
+  #retry: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly config: EdgeConfig,
+    private readonly data: LocalData,
+    private readonly log: Logger,
+  ) {
+    this.#topics = new Topics(config.fleet);
+    this.#store = new EdgeStore(config.dataDir);
+    this.#learner = new Learner(config, data);
+    const will = { topic: this.#topics.status(config.edge), payload: this.#status(false) };
+    const clientId = `ecavg-${config.fleet}-edge-${config.edge}`;
+    this.#client = connectBroker(config.broker, { clientId, will, persistent: true }, log);
+    this.#downloads = new Downloader(this.#client, this.#topics, config.model, log);
+  }
+
+  async start(): Promise<void> {
+    this.#outbox = await this.#store.outbox();
+    this.#done = this.#outbox?.round ?? 0;
+    this.#client.on('connect', () => this.#connected());
+    this.#client.on('message', (topic, payload) => this.#message(topic, payload));
+    if (this.#client.connected) this.#connected();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort(new Error('stopping'));
+    this.#training?.abort.abort(new Error('stopping'));
+    this.#fetching.abort(new Error('stopping'));
+    clearTimeout(this.#resend);
+    clearTimeout(this.#retry);
+    await this.#queue.idle();
+    if (this.#client.connected) {
+      const farewell = Buffer.from(this.#status(false));
+      const sent = this.#client.publishAsync(this.#topics.status(this.config.edge), farewell, { qos: 1, retain: true });
+      // A broker that goes down at the same moment never answers; the last will says the same.
+      await Promise.race([sent.catch(() => undefined), sleep(FAREWELL_MS, undefined, { ref: false })]);
+    }
+    await this.#client.endAsync(true);
+    await this.#learner.release();
+  }
+
+  #connected(): void {
+    const { edge, model } = this.config;
+    const topics = [this.#topics.manifest(model), this.#topics.round(model), this.#topics.receipt(edge, model)];
+    this.#client.subscribe(topics, { qos: 1 }, (error) => {
+      if (error) this.log.warn({ err: error }, 'subscription failed');
+    });
+    this.#publish(this.#topics.status(edge), this.#status(true), true);
+    this.#downloads.resume();
+    this.#send();
+  }
+
+  #message(topic: string, payload: Uint8Array): void {
+    if (this.#downloads.accept(topic, payload)) return;
+    const { edge, model } = this.config;
+    try {
+      if (topic === this.#topics.manifest(model)) this.#onManifest(decodeMessage('manifest', payload));
+      else if (topic === this.#topics.round(model)) this.#onRound(decodeMessage('round', payload));
+      else if (topic === this.#topics.receipt(edge, model)) this.#onReceipt(decodeMessage('receipt', payload));
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.log.warn({ topic, reason: error.reason, detail: error.message }, 'message refused');
+    }
+  }
+
+  #onManifest(manifest: Manifest): void {
+    if (manifest.fleet !== this.config.fleet || manifest.model !== this.config.model) {
+      throw new ProtocolError('identity-mismatch', `manifest of ${manifest.fleet}/${manifest.model}`);
+    }
+    if (manifest.infer.sha256 === this.#manifest?.infer.sha256) return;
+    this.#manifest = manifest;
+    clearTimeout(this.#retry);
+    this.#fetching.abort(new Error(`version ${manifest.version} was published`));
+    const fetching = new AbortController();
+    this.#fetching = fetching;
+    this.#schedule(() => this.#takeVersion(manifest, fetching.signal));
+  }
+
+  #onRound(round: RoundMessage): void {
+    this.#round = round;
+    const training = this.#training;
+    if (training && (round.round !== training.round || round.state === 'closed')) {
+      training.abort.abort(new Error(`round ${training.round} is over`));
+    }
+    this.#schedule(() => this.#trainIfDue());
+  }
+
+  #onReceipt(receipt: Receipt): void {
+    this.#schedule(() => this.#settle(receipt));
+  }
+
+  /** Runs a step after those before it; what goes wrong is logged and the gateway goes on. */
+  #schedule(step: () => Promise<void>): void {
+    void this.#queue.run(async () => {
+      if (this.#stopped.signal.aborted) return;
+      try {
+        await step();
+      } catch (error) {
+        if (this.#stopped.signal.aborted) return;
+        if (error instanceof ProtocolError) {
+          this.log.warn({ reason: error.reason, detail: error.message }, 'refused');
+        } else this.log.error({ err: error }, 'step failed');
+      }
+    });
+  }
+
+  async #takeVersion(manifest: Manifest, signal: AbortSignal): Promise<void> {
+    // A newer manifest came while this one waited in the queue.
+    if (manifest !== this.#manifest) return;
+    const before = this.#downloads.bytes;
+    let artifact: Artifact;
+    try {
+      artifact = await this.#load(manifest, signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      this.#manifest = undefined;
+      this.#retry = setTimeout(() => this.#onManifest(manifest), this.config.resendSeconds * 1000);
+      throw error;
+    }
+    this.#artifact = { artifact, manifest };
+    const { adopted, values } = await this.#learner.consider(artifact);
+    const { version, round } = manifest;
+    const bytesDown = this.#downloads.bytes - before;
+    this.log.info({ version, adopted, ...values, bytesDown }, adopted ? 'adopted version' : 'kept the local model');
+    this.#report(adopted ? 'adopted' : 'kept', round, version, { ...values, bytesDown });
+    await this.#store.pruneBlobs(new Set([manifest.infer.sha256, manifest.train.sha256]));
+    await this.#trainIfDue();
+  }
+
+  async #load(manifest: Manifest, signal: AbortSignal): Promise<Artifact> {
+    const get = async (ref: Manifest['infer']): Promise<Uint8Array> => {
+      const known = await this.#store.blob(ref.sha256);
+      if (known) return known;
+      const blob = await this.#downloads.fetch(ref, signal);
+      await this.#store.saveBlob(ref.sha256, blob);
+      return blob;
+    };
+    const artifact = readArtifact(await get(manifest.infer), await get(manifest.train));
+    if (artifact.layout.hash !== manifest.layout) {
+      throw new ProtocolError(
+        'layout-mismatch',
+        `the model's layout is ${artifact.layout.hash}, the manifest says ${manifest.layout}`,
+      );
+    }
+    const sample = artifact.info.input.shape.slice(1);
+    const mine = this.data.train.data.shape;
+    if (sample.join() !== mine.join()) {
+      throw new ProtocolError(
+        'layout-mismatch',
+        `the model takes samples of shape [${sample.join(', ')}]; this gateway has [${mine.join(', ')}]`,
+      );
+    }
+    return artifact;
+  }
+
+  async #trainIfDue(): Promise<void> {
+    const round = this.#round;
+    const current = this.#artifact;
+    if (round?.state !== 'open' || round.round <= this.#done || this.#outbox) return;
+    if (current?.artifact.sha256 !== round.base.sha256) return;
+    const abort = new AbortController();
+    this.#training = { round: round.round, abort };
+    try {
+      const residual = await this.#store.residual(current.artifact.layout.total);
+      const { entry, values } = await this.#learner.train(current.artifact, round, residual, abort.signal);
+      await this.#store.saveOutbox(entry);
+      this.#outbox = entry;
+      this.#done = round.round;
+      this.log.info({ round: round.round, ...values }, 'trained');
+      this.#report('trained', round.round, round.base.version, values);
+      this.#send();
+    } catch (error) {
+      if (!abort.signal.aborted) throw error;
+      this.log.info({ round: round.round }, 'stopped training: the round is over');
+    } finally {
+      this.#training = undefined;
+    }
+  }
+
+  /** Sends the outbox, whole or only the chunks that are missing, and again until there is a receipt. */
+  #send(only?: readonly number[]): void {
+    clearTimeout(this.#resend);
+    const entry = this.#outbox;
+    if (!entry || this.#stopped.signal.aborted) return;
+    this.#resend = setTimeout(() => this.#send(), this.config.resendSeconds * 1000);
+    if (!this.#client.connected) return;
+    const { edge, model } = this.config;
+    const chunks = updateChunks(entry.blob, { edge, model, round: entry.round, base: entry.base });
+    for (const chunk of only ? chunks.filter((c) => only.includes(c.index)) : chunks) {
+      this.#publish(this.#topics.update(edge, model), encodeMessage('update', chunk));
+    }
+  }
+
+  async #settle(receipt: Receipt): Promise<void> {
+    const entry = this.#outbox;
+    if (!entry || receipt.id !== entry.id) return;
+    const { reason = '', detail } = receipt;
+    if (receipt.status === 'missing') return this.#send(receipt.missing);
+    if (receipt.status === 'rejected' && RETRY.has(reason)) {
+      this.log.warn({ round: entry.round, reason, detail }, 'update not taken; it will be sent again');
+      return;
+    }
+    const accepted = receipt.status === 'accepted';
+    if (accepted) this.log.info({ round: entry.round, id: entry.id }, 'update accepted');
+    else this.log.warn({ round: entry.round, reason, detail }, 'update rejected');
+    const residual = accepted
+      ? entry.ifAccepted
+      : GIVE_BACK.has(reason)
+        ? entry.ifRejected
+        : new Float32Array(entry.ifRejected.length);
+    await this.#store.settle(residual);
+    clearTimeout(this.#resend);
+    this.#outbox = undefined;
+    await this.#trainIfDue();
+  }
+
+  #report(event: MetricsMessage['event'], round: number, version: number, values: Values): void {
+    const { edge, model } = this.config;
+    this.#publish(this.#topics.metrics(edge), encodeMessage('metrics', { edge, model, event, round, version, values }));
+  }
+
+  #status(online: boolean): Uint8Array {
+    return encodeMessage('status', {
+      edge: this.config.edge,
+      online,
+      session: this.#session,
+      software: SOFTWARE,
+      samples: this.data.train.indices.length,
+      models: { [this.config.model]: this.#artifact?.manifest.version ?? 0 },
+    });
+  }
+
+  #publish(topic: string, payload: Uint8Array, retain = false): void {
+    this.#client.publish(topic, Buffer.from(payload), { qos: 1, retain }, (error) => {
+      if (error) this.log.debug({ err: error, topic }, 'message not delivered');
+    });
+  }
+}

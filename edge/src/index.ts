@@ -1,0 +1,3 @@
+export { edgeCommand } from './command.js';
+export { type EdgeConfig, edgeConfigSchema } from './config.js';
+export { startEdge } from './edge.js';

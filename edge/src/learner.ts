@@ -1,0 +1,127 @@
+import { type Artifact, Evaluator, OrtTrainer } from '@ecavg/models';
+import { codec, encodeUpdate, encodeWithFeedback, type RoundMessage, sha256Hex } from '@ecavg/protocol';
+import type { EdgeConfig } from './config.js';
+import type { LocalData } from './data.js';
+import type { OutboxEntry } from './store.js';
+
+/** Measurements by name: accuracies in [0, 1], losses, seconds, bytes. */
+export type Values = Record<string, number>;
+
+/** Trains and judges models on this gateway's data. Holds the model that the gateway serves. */
+export class Learner {
+  #trainer: OrtTrainer | undefined;
+  #evaluator: Evaluator | undefined;
+  /** sha256 of the training graph that the two were made for. */
+  #graph = '';
+  /** Weights in service: the adopted version or the model trained here. */
+  #serving: Float32Array | undefined;
+
+  constructor(
+    private readonly config: EdgeConfig,
+    private readonly data: LocalData,
+  ) {}
+
+  /** Compares a new version with the model in service and takes it, or not. */
+  async consider(artifact: Artifact): Promise<{ adopted: boolean; values: Values }> {
+    const { evaluator } = await this.#engines(artifact);
+    const [after, testAfter] = await this.#measure(evaluator, artifact.weights);
+    const mine = this.#serving;
+    if (!mine) {
+      this.#serving = artifact.weights;
+      const test = { ...named('testAfter', testAfter), ...named('testServing', testAfter) };
+      return { adopted: true, values: { valAfter: after, ...test } };
+    }
+    const [before, testBefore] = await this.#measure(evaluator, mine);
+    const adopted = this.config.adopt.policy === 'always' || after >= before - this.config.adopt.tolerance;
+    if (adopted) this.#serving = artifact.weights;
+    const testServing = adopted ? testAfter : testBefore;
+    return {
+      adopted,
+      values: {
+        valBefore: before,
+        valAfter: after,
+        ...named('testBefore', testBefore),
+        ...named('testAfter', testAfter),
+        ...named('testServing', testServing),
+      },
+    };
+  }
+
+  /** One round of local training from the round's base: the update, ready for the outbox. */
+  async train(
+    artifact: Artifact,
+    round: RoundMessage,
+    residual: Float32Array | undefined,
+    signal: AbortSignal,
+  ): Promise<{ entry: OutboxEntry; values: Values }> {
+    const { trainer, evaluator } = await this.#engines(artifact);
+    const { layout, weights: base } = artifact;
+    const [valBefore] = await this.#measure(evaluator, base);
+    trainer.setWeights(base);
+    // The shard's number in the seed keeps gateways from visiting samples in the same order.
+    const seed = round.hyper.seed + this.config.data.index;
+    const result = await trainer.train(this.data.train, { ...round.hyper, seed, signal });
+    const local = trainer.getWeights();
+    const [valAfter, testAfter] = await this.#measure(evaluator, local);
+    this.#serving = local;
+    const delta = local.map((w, i) => w - (base[i] as number));
+    const encoded = encodeWithFeedback(codec(round.codec.name), delta, residual, layout, round.codec.options);
+    const values: Values = {
+      samples: this.data.train.indices.length,
+      steps: result.steps,
+      seconds: result.seconds,
+      loss: result.loss,
+      valBefore,
+      valAfter,
+      ...named('testAfter', testAfter),
+    };
+    const blob = encodeUpdate(
+      {
+        fleet: this.config.fleet,
+        edge: this.config.edge,
+        model: this.config.model,
+        round: round.round,
+        base: artifact.sha256,
+        codec: round.codec.name,
+        layout: layout.hash,
+        samples: this.data.train.indices.length,
+        steps: result.steps,
+        createdAt: Date.now(),
+        metrics: values,
+      },
+      encoded.payload,
+    );
+    const { ifAccepted, ifRejected } = encoded;
+    const entry = { id: sha256Hex(blob), round: round.round, base: artifact.sha256, blob, ifAccepted, ifRejected };
+    return { entry, values: { ...values, bytes: blob.length, bytesFloat32: layout.total * 4 } };
+  }
+
+  async release(): Promise<void> {
+    await this.#trainer?.release();
+    await this.#evaluator?.release();
+  }
+
+  async #engines(artifact: Artifact): Promise<{ trainer: OrtTrainer; evaluator: Evaluator }> {
+    const graph = sha256Hex(artifact.train);
+    if (!this.#trainer || !this.#evaluator || graph !== this.#graph) {
+      await this.release();
+      const { threads } = this.config.train;
+      this.#trainer = await OrtTrainer.create(artifact.train, threads);
+      this.#evaluator = await Evaluator.create(artifact.model, artifact.layout, threads);
+      this.#graph = graph;
+      // A model of another architecture can't be compared with the one in service.
+      this.#serving = undefined;
+    }
+    return { trainer: this.#trainer, evaluator: this.#evaluator };
+  }
+
+  async #measure(evaluator: Evaluator, weights: Float32Array): Promise<[number, number | undefined]> {
+    const validation = await evaluator.classify(weights, this.data.validation);
+    const test = this.data.test && (await evaluator.classify(weights, this.data.test));
+    return [validation.accuracy, test?.accuracy];
+  }
+}
+
+function named(name: string, value: number | undefined): Values {
+  return value === undefined ? {} : { [name]: value };
+}

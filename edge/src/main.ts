@@ -1,0 +1,4 @@
+import { runCommand } from '@ecavg/runtime';
+import { edgeCommand } from './command.js';
+
+await runCommand(edgeCommand());

@@ -1,0 +1,76 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pack, sha256Hex, unpack } from '@ecavg/protocol';
+import { listFolder, readIfThere, writeDurable } from '@ecavg/runtime';
+import { z } from 'zod';
+
+const bytes = z.instanceof(Uint8Array);
+const outboxSchema = z.object({
+  id: z.string(),
+  round: z.int(),
+  base: z.string(),
+  blob: bytes,
+  ifAccepted: bytes,
+  ifRejected: bytes,
+});
+
+/** An update that waits for its receipt, with the residual that either answer leaves behind. */
+export interface OutboxEntry {
+  readonly id: string;
+  readonly round: number;
+  readonly base: string;
+  readonly blob: Uint8Array;
+  readonly ifAccepted: Float32Array;
+  readonly ifRejected: Float32Array;
+}
+
+const toBytes = (v: Float32Array): Uint8Array => new Uint8Array(v.buffer, v.byteOffset, v.byteLength);
+const toFloats = (v: Uint8Array): Float32Array => new Float32Array(v.slice().buffer);
+
+/** Everything a gateway must remember across a crash. Every write is whole and on disk when it returns. */
+export class EdgeStore {
+  constructor(private readonly folder: string) {}
+
+  async blob(sha256: string): Promise<Uint8Array | undefined> {
+    const found = await readIfThere(join(this.folder, 'blobs', sha256));
+    // A damaged file is as good as none: the blob is fetched again.
+    return found && sha256Hex(found) === sha256 ? found : undefined;
+  }
+
+  async saveBlob(sha256: string, blob: Uint8Array): Promise<void> {
+    await writeDurable(join(this.folder, 'blobs', sha256), blob);
+  }
+
+  /** Removes all blobs but these. */
+  async pruneBlobs(keep: ReadonlySet<string>): Promise<void> {
+    const folder = join(this.folder, 'blobs');
+    for (const name of await listFolder(folder)) if (!keep.has(name)) await rm(join(folder, name), { force: true });
+  }
+
+  async outbox(): Promise<OutboxEntry | undefined> {
+    const file = await readIfThere(join(this.folder, 'outbox'));
+    if (!file) return undefined;
+    const e = outboxSchema.parse(unpack(file));
+    return { ...e, ifAccepted: toFloats(e.ifAccepted), ifRejected: toFloats(e.ifRejected) };
+  }
+
+  async saveOutbox(entry: OutboxEntry): Promise<void> {
+    const packed = pack({ ...entry, ifAccepted: toBytes(entry.ifAccepted), ifRejected: toBytes(entry.ifRejected) });
+    await writeDurable(join(this.folder, 'outbox'), packed);
+  }
+
+  /**
+   * Ends an outbox entry. The residual is written first: a crash in between sends the update again, the
+   * cloud answers as before, and the same residual is written once more.
+   */
+  async settle(residual: Float32Array): Promise<void> {
+    await writeDurable(join(this.folder, 'residual'), toBytes(residual));
+    await rm(join(this.folder, 'outbox'), { force: true });
+  }
+
+  /** The residual of error feedback; undefined where there is none or the layout has changed. */
+  async residual(length: number): Promise<Float32Array | undefined> {
+    const file = await readIfThere(join(this.folder, 'residual'));
+    return file?.length === length * 4 ? toFloats(file) : undefined;
+  }
+}

@@ -1,0 +1,61 @@
+import { Command } from 'commander';
+import type { z } from 'zod';
+import { loadConfig, printConfig } from './config.js';
+import { runDaemon, type Service } from './daemon.js';
+import { ConfigError, EXIT } from './errors.js';
+import { createLogger, type Logger, type logSchema } from './logger.js';
+
+export interface DaemonSpec<T extends z.ZodType<{ log: z.output<typeof logSchema> }>> {
+  /** Name of the subcommand. */
+  readonly name: string;
+  readonly description: string;
+  readonly schema: T;
+  /** Prefix of the environment variables that override fields, such as ECAVG_EDGE_. */
+  readonly envPrefix: string;
+  /** A config file that works, shown by --help. */
+  readonly example: string;
+  start(config: z.output<T>, log: Logger): Promise<Service>;
+}
+
+/** The command that runs a daemon: the same for `ecavg edge` and the package's own `ecavg-edge`. */
+export function daemonCommand<T extends z.ZodType<{ log: z.output<typeof logSchema> }>>(spec: DaemonSpec<T>): Command {
+  return new Command(spec.name)
+    .description(spec.description)
+    .option('-c, --config <file>', 'YAML file with the settings')
+    .option('--print-config', 'print the settings in force, defaults and environment included, and exit')
+    .addHelpText(
+      'after',
+      `
+Any field can be set by an environment variable: ${spec.envPrefix} and its path in capitals, with two
+underscores between levels, as in ${spec.envPrefix}BROKER__URL=mqtt://broker:1883 for broker.url.
+
+Example file:
+${spec.example.trim().replace(/^/gm, '  ')}
+
+Exit codes: 0 stopped by a signal, 1 failed, 2 wrong settings.`,
+    )
+    .action(async (options: { config?: string; printConfig?: boolean }) => {
+      const config = loadConfig(spec.schema, {
+        file: options.config,
+        env: { prefix: spec.envPrefix, variables: process.env },
+      });
+      if (options.printConfig) {
+        process.stdout.write(printConfig(config));
+        return;
+      }
+      const log = createLogger(spec.name, config.log);
+      await runDaemon(log, () => spec.start(config, log));
+    });
+}
+
+/** Runs a command line; a mistake of the user's is one sentence on standard error and exit code 2. */
+export async function runCommand(command: Command): Promise<void> {
+  command.exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage));
+  for (const sub of command.commands) sub.copyInheritedSettings(command);
+  try {
+    await command.parseAsync();
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`);
+    process.exit(error instanceof ConfigError ? EXIT.usage : EXIT.failed);
+  }
+}

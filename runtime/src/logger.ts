@@ -1,0 +1,30 @@
+import pino from 'pino';
+import pretty from 'pino-pretty';
+import { z } from 'zod';
+
+export type Logger = pino.Logger;
+
+export const logSchema = z
+  .strictObject({
+    level: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+    /** auto: pretty on a terminal, JSON lines otherwise. */
+    format: z.enum(['auto', 'json', 'pretty']).default('auto'),
+  })
+  .prefault({});
+
+/** Structured logs on standard error, one JSON object a line; secrets never appear. */
+export function createLogger(name: string, config: z.output<typeof logSchema>): Logger {
+  const asText = config.format === 'pretty' || (config.format === 'auto' && process.stderr.isTTY === true);
+  const destination = asText
+    ? pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' })
+    : pino.destination({ dest: 2, sync: true });
+  return pino(
+    {
+      name,
+      level: config.level,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      redact: ['password', '*.password', 'token', '*.token', 'secret', '*.secret'],
+    },
+    destination,
+  );
+}
