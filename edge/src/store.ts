@@ -25,7 +25,7 @@ export interface OutboxEntry {
 }
 
 const toBytes = (v: Float32Array): Uint8Array => new Uint8Array(v.buffer, v.byteOffset, v.byteLength);
-const toFloats = (v: Uint8Array): Float32Array => new Float32Array(v.slice().buffer);
+const toFloats = (v: Uint8Array): Float32Array => new Float32Array(new Uint8Array(v).buffer);
 
 /** Everything a gateway must remember across a crash. Every write is whole and on disk when it returns. */
 export class EdgeStore {

@@ -111,7 +111,7 @@ export function floatData(tensor: TensorProto): Float32Array {
       throw new ModelError(`tensor ${name} holds ${tensor.rawData.length} bytes; its shape needs ${length * 4}`);
     }
     // A copy, because raw_data may lie at an address that is not a multiple of 4.
-    return new Float32Array(tensor.rawData.slice().buffer);
+    return new Float32Array(new Uint8Array(tensor.rawData).buffer);
   }
   if (tensor.floatData.length !== length) {
     throw new ModelError(`tensor ${name} holds ${tensor.floatData.length} values; its shape needs ${length}`);

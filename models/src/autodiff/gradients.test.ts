@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import * as ort from 'onnxruntime-node';
+import { GraphBuilder } from '../onnx/builder.js';
+import { DataType, ModelError, serializeModel } from '../onnx/model.js';
+import { openSession } from '../onnx/session.js';
+import { Random } from '../random.js';
+import type { Loss } from './losses.js';
+import { buildTrainingGraph, SUPPORTED_OPS, type TrainingInfo, trainingInfo } from './trainingGraph.js';
+
+const volume = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
+const BATCH = 3;
+
+interface Case {
+  readonly sample: number[];
+  readonly loss?: Loss;
+  /** Emits the layers under test on `x` and returns the output; `param` makes a random parameter. */
+  readonly build: (b: GraphBuilder, x: string, param: (name: string, dims: number[]) => string) => string;
+}
+
+/**
+ * Compares every parameter's gradient with central finite differences of the loss along random
+ * directions. The input passes through an added parameter `shift` first, so that each op's gradient
+ * with respect to its input is checked too.
+ */
+async function check({ sample, loss = 'mse', build }: Case): Promise<void> {
+  const random = new Random(7, 'gradients');
+  const noise = (n: number): Float32Array => Float32Array.from({ length: n }, () => random.normal());
+  const weights = new Map<string, Float32Array>();
+  const b = new GraphBuilder();
+  const param = (name: string, dims: number[]): string => {
+    const data = noise(volume(dims)).map((v) => v * 0.5);
+    weights.set(name, data);
+    return b.weights(name, dims, data);
+  };
+  const x = b.input('x', DataType.FLOAT, ['N', ...sample]);
+  const out = build(b, b.op('Add', [x, param('shift', sample)]), param);
+  b.output(out, DataType.FLOAT, []);
+  const graph = await buildTrainingGraph(b.model({ name: 'case' }), { loss, batch: BATCH, sample, gradients: true });
+  const info = trainingInfo(graph);
+  const session = await openSession(serializeModel(graph), 1, 'case');
+  const feeds = fixedFeeds(info, sample, noise, random);
+  const run = async (values: ReadonlyMap<string, Float32Array>) => {
+    const all: Record<string, ort.Tensor> = { ...feeds };
+    for (const { name, shape } of info.parameters) {
+      all[name] = new ort.Tensor('float32', values.get(name) as Float32Array, [...shape]);
+      all[`${name}:velocity`] = new ort.Tensor('float32', new Float32Array(volume(shape)), [...shape]);
+    }
+    return session.run(all);
+  };
+  const at = await run(weights);
+  for (const { name } of info.parameters) {
+    const gradient = at[`${name}:grad`]?.data as Float32Array;
+    for (let trial = 0; trial < 3; trial++) {
+      const direction = noise(gradient.length);
+      const exact = gradient.reduce((a, g, i) => a + g * (direction[i] as number), 0);
+      const epsilon = 2e-3;
+      const lossAt = async (sign: number): Promise<number> => {
+        const moved = (weights.get(name) as Float32Array).map((w, i) => w + sign * epsilon * (direction[i] as number));
+        return Number((await run(new Map([...weights, [name, moved]]))).loss?.data[0]);
+      };
+      const numeric = ((await lossAt(1)) - (await lossAt(-1))) / (2 * epsilon);
+      const scale = Math.sqrt(gradient.reduce((a, g) => a + g * g, 0)) + 0.05;
+      assert.ok(Math.abs(numeric - exact) < 0.01 * scale, `${name}: ${exact} by rule, ${numeric} by differences`);
+    }
+  }
+  await session.release();
+}
+
+function fixedFeeds(
+  info: TrainingInfo,
+  sample: readonly number[],
+  noise: (n: number) => Float32Array,
+  random: Random,
+): Record<string, ort.Tensor> {
+  const [, classes = 1] = info.output.shape;
+  return {
+    x: new ort.Tensor('float32', noise(BATCH * volume(sample)), [BATCH, ...sample]),
+    y:
+      info.loss === 'mse'
+        ? new ort.Tensor('float32', noise(volume(info.output.shape)), [...info.output.shape])
+        : new ort.Tensor('int32', Int32Array.from({ length: BATCH }, () => random.int(classes)), [BATCH]),
+    // Unequal weights, one of them 0: a sample that is left out must leave no trace.
+    weight: new ort.Tensor('float32', Float32Array.of(1, 0, 2.5), [BATCH]),
+    lr: new ort.Tensor('float32', Float32Array.of(0), []),
+    momentum: new ort.Tensor('float32', Float32Array.of(0), []),
+  };
+}
+
+const conv =
+  (w: number[], attributes: Record<string, number | string | number[]>): Case['build'] =>
+  (b, x, p) =>
+    b.op('Conv', [x, p('w', w), p('b', [w[0] as number])], attributes);
+
+const cases: Record<string, Case> = {
+  'Gemm, B transposed': { sample: [5], build: (b, x, p) => b.op('Gemm', [x, p('w', [4, 5]), p('c', [4])], { transB: 1 }) },
+  'Gemm, plain, scaled, bias a scalar row': {
+    sample: [5],
+    build: (b, x, p) => b.op('Gemm', [x, p('w', [5, 4]), p('c', [1, 4])], { alpha: { float: 0.5 }, beta: { float: 2 } } as never),
+  },
+  'Gemm, both operands transposed': {
+    sample: [5],
+    build: (b, x, p) => b.op('Gemm', [b.op('Gemm', [p('a', [6, 5]), x], { transB: 1 }), p('w', [4, 6])], { transA: 1, transB: 1 }),
+  },
+  'MatMul of a matrix': { sample: [5], build: (b, x, p) => b.op('MatMul', [x, p('w', [5, 4])]) },
+  'MatMul of a batch with one matrix': { sample: [2, 5], build: (b, x, p) => b.op('MatMul', [x, p('w', [5, 4])]) },
+  'MatMul with the batch on the right': { sample: [5, 2], build: (b, x, p) => b.op('MatMul', [p('w', [4, 5]), x]) },
+  'Add, broadcast over leading and inner axes': {
+    sample: [2, 3, 4],
+    build: (b, x, p) => b.op('Add', [b.op('Add', [x, p('a', [2, 1, 4])]), p('c', [4])]),
+  },
+  'Conv 2-D': { sample: [2, 6, 5], build: conv([3, 2, 3, 2], {}) },
+  'Conv 2-D, uneven padding': { sample: [2, 6, 5], build: conv([3, 2, 3, 3], { pads: [1, 0, 2, 1] }) },
+  'Conv 2-D, stride 2 that skips a row': { sample: [2, 8, 6], build: conv([3, 2, 3, 3], { strides: [2, 3], pads: [1, 1, 1, 1] }) },
+  'Conv 2-D, dilated': { sample: [2, 9, 8], build: conv([3, 2, 3, 2], { dilations: [2, 3], pads: [2, 1, 2, 1] }) },
+  'Conv 2-D, stride and dilation': { sample: [1, 11, 10], build: conv([2, 1, 3, 3], { strides: [3, 2], dilations: [2, 1] }) },
+  'Conv 2-D, auto_pad SAME_UPPER, stride 2': { sample: [2, 7, 6], build: conv([3, 2, 3, 3], { auto_pad: 'SAME_UPPER', strides: [2, 2] }) },
+  'Conv 2-D, auto_pad SAME_LOWER': { sample: [2, 6, 6], build: conv([3, 2, 2, 4], { auto_pad: 'SAME_LOWER' }) },
+  'Conv 1-D, stride 2': { sample: [2, 17], build: conv([3, 2, 5], { strides: [2], pads: [2, 2] }) },
+  'Conv 3-D': { sample: [1, 4, 4, 5], build: conv([2, 1, 2, 3, 2], { strides: [2, 1, 1] }) },
+  Relu: { sample: [4], build: (b, x, p) => b.op('Gemm', [b.op('Relu', [x]), p('w', [4, 3])]) },
+  'MaxPool, apart': { sample: [2, 6, 6], build: (b, x) => b.op('MaxPool', [x], { kernel_shape: [2, 2], strides: [2, 2] }) },
+  'MaxPool, overlapping and padded': {
+    sample: [2, 7, 6],
+    build: (b, x) => b.op('MaxPool', [x], { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] }),
+  },
+  'MaxPool, 1-D, with a remainder': { sample: [3, 11], build: (b, x) => b.op('MaxPool', [x], { kernel_shape: [4], strides: [4] }) },
+  'AveragePool, padding not counted': {
+    sample: [2, 7, 6],
+    build: (b, x) => b.op('AveragePool', [x], { kernel_shape: [3, 2], strides: [2, 2], pads: [1, 0, 1, 0] }),
+  },
+  'AveragePool, padding counted': {
+    sample: [2, 6, 6],
+    build: (b, x) => b.op('AveragePool', [x], { kernel_shape: [3, 3], strides: [1, 1], pads: [1, 1, 1, 1], count_include_pad: 1 }),
+  },
+  GlobalAveragePool: { sample: [3, 4, 5], build: (b, x) => b.op('GlobalAveragePool', [x]) },
+  'Flatten, Reshape, Identity': {
+    sample: [2, 3, 4],
+    build: (b, x, p) =>
+      b.op('Gemm', [b.op('Flatten', [b.op('Identity', [b.op('Reshape', [x, b.ints([-1, 4, 6])])])]), p('w', [24, 3])]),
+  },
+  'a tensor used twice (residual)': {
+    sample: [4],
+    build: (b, x, p) => {
+      const h = b.op('Gemm', [x, p('w', [4, 4])]);
+      return b.op('Add', [b.op('Relu', [h]), b.op('Gemm', [h, p('v', [4, 4])])]);
+    },
+  },
+  'a parameter used twice': {
+    sample: [4],
+    build: (b, x, p) => {
+      const w = p('w', [4, 4]);
+      return b.op('Gemm', [b.op('Gemm', [x, w]), w]);
+    },
+  },
+  'softmax cross-entropy': { sample: [5], loss: 'cross-entropy', build: (b, x, p) => b.op('Gemm', [x, p('w', [5, 6])]) },
+  'convolutional classifier': {
+    sample: [1, 8, 8],
+    loss: 'cross-entropy',
+    build: (b, x, p) => {
+      const h = b.op('Relu', [b.op('Conv', [x, p('k', [4, 1, 3, 3]), p('kb', [4])], { pads: [1, 1, 1, 1] })]);
+      const pooled = b.op('MaxPool', [h], { kernel_shape: [2, 2], strides: [2, 2] });
+      return b.op('Gemm', [b.op('Flatten', [pooled]), p('w', [64, 3])]);
+    },
+  },
+};
+
+describe('gradients agree with finite differences', () => {
+  for (const [name, c] of Object.entries(cases)) test(name, () => check(c));
+
+  test('every supported op is covered', () => {
+    const text = Object.keys(cases).join(' ');
+    for (const op of SUPPORTED_OPS) assert.ok(text.includes(op), op);
+  });
+});
+
+describe('models that cannot be trained are refused in one sentence', () => {
+  const build = (emit: (b: GraphBuilder, x: string) => string, outputs = 1) => {
+    const b = new GraphBuilder();
+    const x = b.input('x', DataType.FLOAT, ['N', 4]);
+    const h = b.op('Gemm', [x, b.weights('w', [4, 4], new Float32Array(16).fill(0.1))]);
+    const out = emit(b, h);
+    for (let i = 0; i < outputs; i++) b.output(i === 0 ? out : h, DataType.FLOAT, []);
+    return buildTrainingGraph(b.model({ name: 'bad' }), { loss: 'mse', batch: 2, sample: [4] });
+  };
+  test('an op without a rule is named with its node', async () => {
+    await assert.rejects(build((b, h) => b.op('Erf', [h])), (e) => e instanceof ModelError && /Erf node "Erf:Erf_\d+".*supported are/.test(e.message));
+  });
+  test('two outputs', async () => {
+    await assert.rejects(build((b, h) => b.op('Relu', [h]), 2), /one input and one output; this one has 1 and 2/);
+  });
+  test('an output without a batch', async () => {
+    await assert.rejects(build((b, h) => b.op('ReduceMean', [h], { keepdims: 0 })), /first axis must be the batch/);
+  });
+  test('a sample shape that the model does not take', async () => {
+    const b = new GraphBuilder();
+    b.output(b.op('Gemm', [b.input('x', DataType.FLOAT, ['N', 4]), b.weights('w', [4, 2], new Float32Array(8))]), DataType.FLOAT, []);
+    await assert.rejects(buildTrainingGraph(b.model({ name: 'm' }), { loss: 'mse', batch: 2, sample: [5] }), ModelError);
+  });
+});
