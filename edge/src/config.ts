@@ -14,12 +14,15 @@ export const edgeConfigSchema = z.strictObject({
   dataDir: z.string().min(1),
   broker: brokerSchema,
   log: logSchema,
-  data: dataConfigSchema.unwrap().extend({
-    /** Which shard is this gateway's, from 0. */
-    index: z.int().min(0).default(0),
-    /** Share of the shard that is kept to judge models and never trained on. */
-    validationShare: z.number().gt(0).lt(1).default(0.2),
-  }),
+  data: dataConfigSchema
+    .unwrap()
+    .extend({
+      /** Which shard is this gateway's, from 0. */
+      index: z.int().min(0).default(0),
+      /** Share of the shard that is kept to judge models and never trained on. */
+      validationShare: z.number().gt(0).lt(1).default(0.2),
+    })
+    .prefault({}),
   train: z
     .strictObject({
       /** CPU threads of a training step. */

@@ -10,7 +10,8 @@ const draw = (n: number, f: () => number) => {
 const near = (a: number, b: number, e: number): void => assert.ok(Math.abs(a - b) < e, `${a} for ${b}`);
 
 test('a seed gives one sequence, seeds and streams others', () => {
-  const first = (seed: number, stream?: string) => draw(8, new Random(seed, stream).uniform.bind(new Random(seed, stream))).values;
+  const first = (seed: number, stream?: string) =>
+    draw(8, new Random(seed, stream).uniform.bind(new Random(seed, stream))).values;
   assert.deepEqual(first(1, 'a'), first(1, 'a'));
   const all = [first(1), first(2), first(1, 'a'), first(1, 'b'), first(2 ** 40)].map(String);
   assert.equal(new Set(all).size, all.length);
@@ -33,7 +34,14 @@ test('moments are those of the distributions', () => {
 
 test('Dirichlet shares sum to 1, shuffles keep every item', () => {
   const r = new Random(1);
-  near(r.dirichlet(0.1, 7).reduce((a, v) => a + v, 0), 1, 1e-9);
+  near(
+    r.dirichlet(0.1, 7).reduce((a, v) => a + v, 0),
+    1,
+    1e-9,
+  );
   const items = [...Array(50).keys()];
-  assert.deepEqual([...r.shuffle([...items])].sort((a, b) => a - b), items);
+  assert.deepEqual(
+    [...r.shuffle([...items])].sort((a, b) => a - b),
+    items,
+  );
 });

@@ -61,23 +61,46 @@ test('two edges may send at once', () => {
 test('lies about sizes, indices, contents and ids are refused by reason', () => {
   const [first, second] = wire(updateChunks(new Uint8Array(100).fill(7), about, 60)) as [UpdateChunk, UpdateChunk];
   const fresh = () => new UpdateAssembler(1000);
-  assert.equal(reason(() => fresh().add({ ...first, size: 1e9 })), 'too-large');
-  assert.equal(reason(() => fresh().add({ ...first, index: 5 })), 'chunk-conflict');
-  assert.equal(reason(() => fresh().add({ ...first, count: 90 })), 'chunk-conflict');
-  assert.equal(reason(() => fresh().add({ ...first, crc: first.crc ^ 1 })), 'crc-mismatch');
+  assert.equal(
+    reason(() => fresh().add({ ...first, size: 1e9 })),
+    'too-large',
+  );
+  assert.equal(
+    reason(() => fresh().add({ ...first, index: 5 })),
+    'chunk-conflict',
+  );
+  assert.equal(
+    reason(() => fresh().add({ ...first, count: 90 })),
+    'chunk-conflict',
+  );
+  assert.equal(
+    reason(() => fresh().add({ ...first, crc: first.crc ^ 1 })),
+    'crc-mismatch',
+  );
   const disagreeing = fresh();
   disagreeing.add(first);
-  assert.equal(reason(() => disagreeing.add({ ...second, size: 101 })), 'chunk-conflict');
+  assert.equal(
+    reason(() => disagreeing.add({ ...second, size: 101 })),
+    'chunk-conflict',
+  );
   const wrongId = fresh();
   wrongId.add({ ...first, id: 'a'.repeat(64) });
-  assert.equal(reason(() => wrongId.add({ ...second, id: 'a'.repeat(64) })), 'hash-mismatch');
+  assert.equal(
+    reason(() => wrongId.add({ ...second, id: 'a'.repeat(64) })),
+    'hash-mismatch',
+  );
 });
 
 test('an edge that opens many transfers loses its own oldest, and no one else’s', () => {
   const assembler = new UpdateAssembler(1000, 2);
-  const other = wire(updateChunks(new Uint8Array(100).fill(9), { ...about, edge: 'e2' }, 60)) as [UpdateChunk, UpdateChunk];
+  const other = wire(updateChunks(new Uint8Array(100).fill(9), { ...about, edge: 'e2' }, 60)) as [
+    UpdateChunk,
+    UpdateChunk,
+  ];
   assembler.add(other[0]);
-  const many = [1, 2, 3].map((n) => wire(updateChunks(new Uint8Array(100).fill(n), about, 60)) as [UpdateChunk, UpdateChunk]);
+  const many = [1, 2, 3].map(
+    (n) => wire(updateChunks(new Uint8Array(100).fill(n), about, 60)) as [UpdateChunk, UpdateChunk],
+  );
   for (const [first] of many) assembler.add(first);
   assert.ok('missing' in assembler.add((many[0] as [UpdateChunk, UpdateChunk])[1]));
   assert.ok('blob' in assembler.add(other[1]));
@@ -123,7 +146,10 @@ test('damaged update blobs are refused with a type', () => {
 });
 
 test('the layout hash depends on names, shapes and order', () => {
-  const [a, b] = [{ name: 'a', shape: [2, 3] }, { name: 'b', shape: [4] }];
+  const [a, b] = [
+    { name: 'a', shape: [2, 3] },
+    { name: 'b', shape: [4] },
+  ];
   const hash = makeLayout([a, b]).hash;
   assert.notEqual(hash, makeLayout([b, a]).hash);
   assert.notEqual(hash, makeLayout([{ ...a, shape: [3, 2] }, b]).hash);

@@ -63,7 +63,10 @@ test('a few bytes that declare huge or deep structures cost nothing', () => {
   ];
   const before = process.memoryUsage().heapUsed;
   for (const bomb of bombs) {
-    assert.throws(() => unpack(Uint8Array.from(bomb)), (e) => e instanceof ProtocolError && e.reason === 'not-messagepack');
+    assert.throws(
+      () => unpack(Uint8Array.from(bomb)),
+      (e) => e instanceof ProtocolError && e.reason === 'not-messagepack',
+    );
   }
   assert.ok(process.memoryUsage().heapUsed - before < 20e6);
 });
@@ -87,7 +90,13 @@ test('wrong version, wrong type, missing, extra large and non-finite fields are 
   reject({ v: 1, type: 'receipt', status: 'accepted', round: 1 }, 'schema', /id/);
   reject({ v: 1, type: 'receipt', ...receipt, round: Number.NaN }, 'schema', /round/);
   reject([1, 2, 3], 'schema', /map/);
-  assert.throws(() => decodeMessage('receipt', new Uint8Array(11), 10), (e) => (e as ProtocolError).reason === 'too-large');
+  assert.throws(
+    () => decodeMessage('receipt', new Uint8Array(11), 10),
+    (e) => (e as ProtocolError).reason === 'too-large',
+  );
   const metrics = { edge: 'e', model: 'm', event: 'trained', round: 1, version: 1 } as const;
-  assert.throws(() => encodeMessage('metrics', { ...metrics, values: { loss: Number.POSITIVE_INFINITY } }), ProtocolError);
+  assert.throws(
+    () => encodeMessage('metrics', { ...metrics, values: { loss: Number.POSITIVE_INFINITY } }),
+    ProtocolError,
+  );
 });

@@ -34,8 +34,16 @@ test('no topic has more than 7 slashes', () => {
 
 test('identifiers that could leave a topic level or a folder are refused', () => {
   for (const bad of ['', '+', '#', 'a/b', '..', 'a..b', '-a', '.a', 'a b', 'é', 'x'.repeat(65), 'a\u0000']) {
-    assert.equal(reason(() => new Topics(bad)), 'bad-identifier', JSON.stringify(bad));
-    assert.equal(reason(() => topics.status(bad)), 'bad-identifier', JSON.stringify(bad));
+    assert.equal(
+      reason(() => new Topics(bad)),
+      'bad-identifier',
+      JSON.stringify(bad),
+    );
+    assert.equal(
+      reason(() => topics.status(bad)),
+      'bad-identifier',
+      JSON.stringify(bad),
+    );
   }
 });
 
@@ -48,7 +56,11 @@ test('other topics are unknown, and the answer goes where an edge can be read', 
     ['ecavg/v1/other/edge/e1/update/m', 'unknown-topic', undefined],
   ];
   for (const [topic, expected, address] of cases) {
-    assert.equal(reason(() => parseEdgeTopic(topics, topic)), expected, topic);
+    assert.equal(
+      reason(() => parseEdgeTopic(topics, topic)),
+      expected,
+      topic,
+    );
     if (topic.startsWith(topics.base)) assert.deepEqual(replyAddress(topics, topic), address, topic);
   }
 });

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '@ecavg/runtime';
 import { escape, InfluxDB, type IPoint } from 'influx';
 import type { CloudConfig } from '../config.js';
@@ -9,7 +10,6 @@ type InfluxConfig = NonNullable<CloudConfig['telemetry']['influx']>;
 /** Points held while InfluxDB is away; the oldest go. */
 const BUFFER = 50_000;
 const BATCH = 1000;
-const RETRY_MS = 5000;
 
 /** Writes to an InfluxDB with the 1.x API. Points wait in memory while it is away, and rounds go on. */
 export class InfluxTelemetry implements TelemetrySink {
@@ -24,6 +24,7 @@ export class InfluxTelemetry implements TelemetrySink {
   constructor(
     private readonly config: InfluxConfig,
     private readonly log: Logger,
+    private readonly retryMs = 5000,
   ) {
     const url = new URL(config.url);
     this.#db = new InfluxDB({
@@ -67,6 +68,14 @@ export class InfluxTelemetry implements TelemetrySink {
     });
   }
 
+  /** Resolves once nothing waits: tries again, as often as it takes. */
+  async flushed(): Promise<void> {
+    while (this.#buffer.length > 0) {
+      await this.#flush();
+      if (this.#buffer.length > 0) await sleep(this.retryMs);
+    }
+  }
+
   async close(): Promise<void> {
     await this.#flush();
     clearTimeout(this.#timer);
@@ -99,7 +108,7 @@ export class InfluxTelemetry implements TelemetrySink {
         { err: error, waiting: this.#buffer.length },
         'InfluxDB did not take points; they will be sent again',
       );
-      this.#timer = setTimeout(() => void this.#flush(), RETRY_MS);
+      this.#timer = setTimeout(() => void this.#flush(), this.retryMs);
       this.#timer.unref();
     }
   }

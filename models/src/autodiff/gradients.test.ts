@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import * as ort from 'onnxruntime-node';
+import { ort } from '../onnx/runtime.js';
 import { GraphBuilder } from '../onnx/builder.js';
 import { DataType, ModelError, serializeModel } from '../onnx/model.js';
 import { openSession } from '../onnx/session.js';
@@ -79,7 +79,11 @@ function fixedFeeds(
     y:
       info.loss === 'mse'
         ? new ort.Tensor('float32', noise(volume(info.output.shape)), [...info.output.shape])
-        : new ort.Tensor('int32', Int32Array.from({ length: BATCH }, () => random.int(classes)), [BATCH]),
+        : new ort.Tensor(
+            'int32',
+            Int32Array.from({ length: BATCH }, () => random.int(classes)),
+            [BATCH],
+          ),
     // Unequal weights, one of them 0: a sample that is left out must leave no trace.
     weight: new ort.Tensor('float32', Float32Array.of(1, 0, 2.5), [BATCH]),
     lr: new ort.Tensor('float32', Float32Array.of(0), []),
@@ -93,14 +97,19 @@ const conv =
     b.op('Conv', [x, p('w', w), p('b', [w[0] as number])], attributes);
 
 const cases: Record<string, Case> = {
-  'Gemm, B transposed': { sample: [5], build: (b, x, p) => b.op('Gemm', [x, p('w', [4, 5]), p('c', [4])], { transB: 1 }) },
+  'Gemm, B transposed': {
+    sample: [5],
+    build: (b, x, p) => b.op('Gemm', [x, p('w', [4, 5]), p('c', [4])], { transB: 1 }),
+  },
   'Gemm, plain, scaled, bias a scalar row': {
     sample: [5],
-    build: (b, x, p) => b.op('Gemm', [x, p('w', [5, 4]), p('c', [1, 4])], { alpha: { float: 0.5 }, beta: { float: 2 } } as never),
+    build: (b, x, p) =>
+      b.op('Gemm', [x, p('w', [5, 4]), p('c', [1, 4])], { alpha: { float: 0.5 }, beta: { float: 2 } } as never),
   },
   'Gemm, both operands transposed': {
     sample: [5],
-    build: (b, x, p) => b.op('Gemm', [b.op('Gemm', [p('a', [6, 5]), x], { transB: 1 }), p('w', [4, 6])], { transA: 1, transB: 1 }),
+    build: (b, x, p) =>
+      b.op('Gemm', [b.op('Gemm', [p('a', [6, 5]), x], { transB: 1 }), p('w', [4, 6])], { transA: 1, transB: 1 }),
   },
   'MatMul of a matrix': { sample: [5], build: (b, x, p) => b.op('MatMul', [x, p('w', [5, 4])]) },
   'MatMul of a batch with one matrix': { sample: [2, 5], build: (b, x, p) => b.op('MatMul', [x, p('w', [5, 4])]) },
@@ -111,27 +120,43 @@ const cases: Record<string, Case> = {
   },
   'Conv 2-D': { sample: [2, 6, 5], build: conv([3, 2, 3, 2], {}) },
   'Conv 2-D, uneven padding': { sample: [2, 6, 5], build: conv([3, 2, 3, 3], { pads: [1, 0, 2, 1] }) },
-  'Conv 2-D, stride 2 that skips a row': { sample: [2, 8, 6], build: conv([3, 2, 3, 3], { strides: [2, 3], pads: [1, 1, 1, 1] }) },
+  'Conv 2-D, stride 2 that skips a row': {
+    sample: [2, 8, 6],
+    build: conv([3, 2, 3, 3], { strides: [2, 3], pads: [1, 1, 1, 1] }),
+  },
   'Conv 2-D, dilated': { sample: [2, 9, 8], build: conv([3, 2, 3, 2], { dilations: [2, 3], pads: [2, 1, 2, 1] }) },
-  'Conv 2-D, stride and dilation': { sample: [1, 11, 10], build: conv([2, 1, 3, 3], { strides: [3, 2], dilations: [2, 1] }) },
-  'Conv 2-D, auto_pad SAME_UPPER, stride 2': { sample: [2, 7, 6], build: conv([3, 2, 3, 3], { auto_pad: 'SAME_UPPER', strides: [2, 2] }) },
+  'Conv 2-D, stride and dilation': {
+    sample: [1, 11, 10],
+    build: conv([2, 1, 3, 3], { strides: [3, 2], dilations: [2, 1] }),
+  },
+  'Conv 2-D, auto_pad SAME_UPPER, stride 2': {
+    sample: [2, 7, 6],
+    build: conv([3, 2, 3, 3], { auto_pad: 'SAME_UPPER', strides: [2, 2] }),
+  },
   'Conv 2-D, auto_pad SAME_LOWER': { sample: [2, 6, 6], build: conv([3, 2, 2, 4], { auto_pad: 'SAME_LOWER' }) },
   'Conv 1-D, stride 2': { sample: [2, 17], build: conv([3, 2, 5], { strides: [2], pads: [2, 2] }) },
   'Conv 3-D': { sample: [1, 4, 4, 5], build: conv([2, 1, 2, 3, 2], { strides: [2, 1, 1] }) },
   Relu: { sample: [4], build: (b, x, p) => b.op('Gemm', [b.op('Relu', [x]), p('w', [4, 3])]) },
-  'MaxPool, apart': { sample: [2, 6, 6], build: (b, x) => b.op('MaxPool', [x], { kernel_shape: [2, 2], strides: [2, 2] }) },
+  'MaxPool, apart': {
+    sample: [2, 6, 6],
+    build: (b, x) => b.op('MaxPool', [x], { kernel_shape: [2, 2], strides: [2, 2] }),
+  },
   'MaxPool, overlapping and padded': {
     sample: [2, 7, 6],
     build: (b, x) => b.op('MaxPool', [x], { kernel_shape: [3, 3], strides: [2, 2], pads: [1, 1, 1, 1] }),
   },
-  'MaxPool, 1-D, with a remainder': { sample: [3, 11], build: (b, x) => b.op('MaxPool', [x], { kernel_shape: [4], strides: [4] }) },
+  'MaxPool, 1-D, with a remainder': {
+    sample: [3, 11],
+    build: (b, x) => b.op('MaxPool', [x], { kernel_shape: [4], strides: [4] }),
+  },
   'AveragePool, padding not counted': {
     sample: [2, 7, 6],
     build: (b, x) => b.op('AveragePool', [x], { kernel_shape: [3, 2], strides: [2, 2], pads: [1, 0, 1, 0] }),
   },
   'AveragePool, padding counted': {
     sample: [2, 6, 6],
-    build: (b, x) => b.op('AveragePool', [x], { kernel_shape: [3, 3], strides: [1, 1], pads: [1, 1, 1, 1], count_include_pad: 1 }),
+    build: (b, x) =>
+      b.op('AveragePool', [x], { kernel_shape: [3, 3], strides: [1, 1], pads: [1, 1, 1, 1], count_include_pad: 1 }),
   },
   GlobalAveragePool: { sample: [3, 4, 5], build: (b, x) => b.op('GlobalAveragePool', [x]) },
   'Flatten, Reshape, Identity': {
@@ -153,7 +178,11 @@ const cases: Record<string, Case> = {
       return b.op('Gemm', [b.op('Gemm', [x, w]), w]);
     },
   },
-  'softmax cross-entropy': { sample: [5], loss: 'cross-entropy', build: (b, x, p) => b.op('Gemm', [x, p('w', [5, 6])]) },
+  'softmax cross-entropy': {
+    sample: [5],
+    loss: 'cross-entropy',
+    build: (b, x, p) => b.op('Gemm', [x, p('w', [5, 6])]),
+  },
   'convolutional classifier': {
     sample: [1, 8, 8],
     loss: 'cross-entropy',
@@ -184,17 +213,33 @@ describe('models that cannot be trained are refused in one sentence', () => {
     return buildTrainingGraph(b.model({ name: 'bad' }), { loss: 'mse', batch: 2, sample: [4] });
   };
   test('an op without a rule is named with its node', async () => {
-    await assert.rejects(build((b, h) => b.op('Erf', [h])), (e) => e instanceof ModelError && /Erf node "Erf:Erf_\d+".*supported are/.test(e.message));
+    await assert.rejects(
+      build((b, h) => b.op('Erf', [h])),
+      (e) => e instanceof ModelError && /Erf node "Erf:Erf_\d+".*supported are/.test(e.message),
+    );
   });
   test('two outputs', async () => {
-    await assert.rejects(build((b, h) => b.op('Relu', [h]), 2), /one input and one output; this one has 1 and 2/);
+    await assert.rejects(
+      build((b, h) => b.op('Relu', [h]), 2),
+      /one input and one output; this one has 1 and 2/,
+    );
   });
   test('an output without a batch', async () => {
-    await assert.rejects(build((b, h) => b.op('ReduceMean', [h], { keepdims: 0 })), /first axis must be the batch/);
+    await assert.rejects(
+      build((b, h) => b.op('ReduceMean', [h], { keepdims: 0 })),
+      /first axis must be the batch/,
+    );
   });
   test('a sample shape that the model does not take', async () => {
     const b = new GraphBuilder();
-    b.output(b.op('Gemm', [b.input('x', DataType.FLOAT, ['N', 4]), b.weights('w', [4, 2], new Float32Array(8))]), DataType.FLOAT, []);
-    await assert.rejects(buildTrainingGraph(b.model({ name: 'm' }), { loss: 'mse', batch: 2, sample: [5] }), ModelError);
+    b.output(
+      b.op('Gemm', [b.input('x', DataType.FLOAT, ['N', 4]), b.weights('w', [4, 2], new Float32Array(8))]),
+      DataType.FLOAT,
+      [],
+    );
+    await assert.rejects(
+      buildTrainingGraph(b.model({ name: 'm' }), { loss: 'mse', batch: 2, sample: [5] }),
+      ModelError,
+    );
   });
 });

@@ -33,7 +33,10 @@ describe('splits', () => {
     const sample = fc.record({ label: fc.nat(3), group: fc.nat(40) });
     fc.assert(
       fc.property(fc.array(sample, { minLength: 1, maxLength: 300 }), fc.nat(), (samples, seed) => {
-        const d = stub(samples.map((s) => s.label), samples.map((s) => s.group));
+        const d = stub(
+          samples.map((s) => s.label),
+          samples.map((s) => s.group),
+        );
         const parts = splitByGroup(d, everything(d), [0.3, 0.2], seed);
         assert.deepEqual(sorted(parts), [...everything(d)]);
         const home = new Map<number, number>();
@@ -65,7 +68,10 @@ describe('partitions', () => {
   test('Dirichlet deals every sample once, keeps groups whole and gives each part the minimum', () => {
     fc.assert(
       fc.property(fc.nat(1000), fc.constantFrom(0.1, 0.5, 5), fc.integer({ min: 1, max: 8 }), (seed, alpha, parts) => {
-        const d = stub(Array.from({ length: 800 }, (_, i) => i % 4), Array.from({ length: 800 }, (_, i) => (i % 4) * 1000 + (i >> 4)));
+        const d = stub(
+          Array.from({ length: 800 }, (_, i) => i % 4),
+          Array.from({ length: 800 }, (_, i) => (i % 4) * 1000 + (i >> 4)),
+        );
         const shards = partitionDirichlet(d, everything(d), parts, alpha, seed, 5);
         assert.equal(shards.length, parts);
         assert.deepEqual(sorted(shards), [...everything(d)]);
@@ -146,7 +152,10 @@ describe('mnist', () => {
     const groups = (part: Int32Array) => new Set([...part].map((i) => data.groups[i] as number));
     const parts = [split.test, split.reference, ...shards].map(groups);
     const distinct = new Set(parts.flatMap((g) => [...g])).size;
-    assert.equal(parts.reduce((a, g) => a + g.size, 0), distinct);
+    assert.equal(
+      parts.reduce((a, g) => a + g.size, 0),
+      distinct,
+    );
     assert.throws(() => gatewayShard(shared, config, 8), /must be 0 to 7/);
     assert.deepEqual(standardSplit(data, 1), split);
   });
@@ -160,7 +169,12 @@ describe('simulated vibration', () => {
     const f = faultFrequencies(30);
     assert.ok(Math.abs(f.outer + f.inner - BEARING.balls * 30) < 1e-9);
     // Known multiples of the shaft speed for a 6205 bearing: 3.585, 5.415, 4.714, 0.398.
-    for (const [value, multiple] of [[f.outer, 3.585], [f.inner, 5.415], [f.ball, 4.714], [f.cage, 0.398]] as const) {
+    for (const [value, multiple] of [
+      [f.outer, 3.585],
+      [f.inner, 5.415],
+      [f.ball, 4.714],
+      [f.cage, 0.398],
+    ] as const) {
       assert.ok(Math.abs(value / 30 - multiple) < 0.01, `${value / 30} for ${multiple}`);
     }
   });
@@ -186,7 +200,9 @@ describe('simulated vibration', () => {
       for (const i of mine) {
         data.read(i, x, 0);
         let [re, im, mean] = [0, 0, 0];
-        const envelope = Array.from({ length: WINDOW - 1 }, (_, t) => Math.abs((x[t + 1] as number) - (x[t] as number)));
+        const envelope = Array.from({ length: WINDOW - 1 }, (_, t) =>
+          Math.abs((x[t + 1] as number) - (x[t] as number)),
+        );
         for (const v of envelope) mean += v / envelope.length;
         envelope.forEach((v, t) => {
           re += (v - mean) * Math.cos((2 * Math.PI * frequency * t) / SAMPLE_RATE);

@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import * as ort from 'onnxruntime-node';
+import { ort } from './runtime.js';
 import { ValueInfoProtoSchema } from '../gen/onnx_pb.js';
 import { ModelError, type ModelProto, serializeModel } from './model.js';
 import { openSession } from './session.js';

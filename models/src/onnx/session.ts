@@ -1,4 +1,4 @@
-import * as ort from 'onnxruntime-node';
+import { ort } from './runtime.js';
 import { ModelError } from './model.js';
 
 /**

@@ -1,5 +1,5 @@
 import type { Layout } from '@ecavg/protocol';
-import * as ort from 'onnxruntime-node';
+import { ort } from '../onnx/runtime.js';
 import { sampleSize, type View } from '../data/dataset.js';
 import { ModelError, type ModelProto, serializeModel } from '../onnx/model.js';
 import { openSession } from '../onnx/session.js';

@@ -1,5 +1,5 @@
 import type { Layout } from '@ecavg/protocol';
-import * as ort from 'onnxruntime-node';
+import { ort } from '../onnx/runtime.js';
 import { type TrainingInfo, trainingInfo, trainingLayout } from '../autodiff/trainingGraph.js';
 import { sampleSize, type View } from '../data/dataset.js';
 import { ModelError, parseModel } from '../onnx/model.js';

@@ -85,7 +85,13 @@ describe('OrtTrainer', () => {
     padded.set(x);
     const weight = new Float32Array(16);
     weight.fill(1, 0, 5);
-    const a = await wide.step(padded, Int32Array.from({ length: 16 }, (_, i) => y[i] ?? 0), weight, 0.1, 0.9);
+    const a = await wide.step(
+      padded,
+      Int32Array.from({ length: 16 }, (_, i) => y[i] ?? 0),
+      weight,
+      0.1,
+      0.9,
+    );
     const b = await narrow.step(x, y, new Float32Array(5).fill(1), 0.1, 0.9);
     assert.ok(Math.abs(a.loss - b.loss) < 1e-6);
     assert.equal(a.correct, b.correct);
@@ -118,9 +124,15 @@ describe('OrtTrainer', () => {
 
   test('divergence, an aborted run, wrong data and no data each end with a clear error', async () => {
     const { data, trainer, artifact } = await setup();
-    await assert.rejects(trainer.train(all(data), { ...options, learningRate: 1e30 }), /diverged.*lower the learning rate/);
+    await assert.rejects(
+      trainer.train(all(data), { ...options, learningRate: 1e30 }),
+      /diverged.*lower the learning rate/,
+    );
     trainer.setWeights(artifact.weights);
-    await assert.rejects(trainer.train(all(data), { ...options, signal: AbortSignal.abort(new Error('enough')) }), /enough/);
+    await assert.rejects(
+      trainer.train(all(data), { ...options, signal: AbortSignal.abort(new Error('enough')) }),
+      /enough/,
+    );
     await assert.rejects(trainer.train(all(tones(10, [7])), options), /takes samples of shape \[12\]; tones has \[7\]/);
     await assert.rejects(trainer.train({ data, indices: new Int32Array() }, options), /no samples/);
     assert.throws(() => trainer.setWeights(new Float32Array(3)), RangeError);
@@ -153,7 +165,10 @@ describe('artifacts', () => {
   test('the same seed gives the same bytes', () => {
     const spec = { input: [1, 8, 8], classes: 4, seed: 9 };
     assert.deepEqual(serializeModel(zooModel('cnn-small', spec)), serializeModel(zooModel('cnn-small', spec)));
-    assert.notDeepEqual(serializeModel(zooModel('cnn-small', spec)), serializeModel(zooModel('cnn-small', { ...spec, seed: 8 })));
+    assert.notDeepEqual(
+      serializeModel(zooModel('cnn-small', spec)),
+      serializeModel(zooModel('cnn-small', { ...spec, seed: 8 })),
+    );
   });
 
   test('bad files are refused in one sentence', async () => {
@@ -161,7 +176,10 @@ describe('artifacts', () => {
     assert.throws(() => parseModel(Uint8Array.of(1, 2, 3)), ModelError);
     assert.throws(() => parseModel(new Uint8Array()), /not an ONNX model/);
     assert.throws(() => readArtifact(artifact.infer, artifact.infer), /not a training graph/);
-    assert.throws(() => readArtifact(artifact.infer.subarray(0, artifact.infer.length / 2), artifact.train), ModelError);
+    assert.throws(
+      () => readArtifact(artifact.infer.subarray(0, artifact.infer.length / 2), artifact.train),
+      ModelError,
+    );
     const model = parseModel(artifact.infer);
     const first = model.graph?.initializer[0];
     assert.ok(first);

@@ -33,7 +33,10 @@ describe('codecs', () => {
       fc.property(cases, ([layout, values]) => {
         const delta = Float32Array.from(values);
         const c = codec('raw');
-        assert.deepEqual(decode(c, c.encode(delta, layout, {}), layout), delta.map((v) => v + 0));
+        assert.deepEqual(
+          decode(c, c.encode(delta, layout, {}), layout),
+          delta.map((v) => v + 0),
+        );
       }),
     );
   });
@@ -48,7 +51,10 @@ describe('codecs', () => {
           const part = delta.subarray(offset, offset + length);
           const step = Math.max(...part.map(Math.abs)) / 127;
           part.forEach((v, i) => {
-            assert.ok(Math.abs((back[offset + i] as number) - v) <= step * 0.501 + 1e-37, `${back[offset + i]} for ${v}`);
+            assert.ok(
+              Math.abs((back[offset + i] as number) - v) <= step * 0.501 + 1e-37,
+              `${back[offset + i]} for ${v}`,
+            );
           });
         }
       }),
@@ -81,7 +87,10 @@ describe('codecs', () => {
 
   for (const c of Object.values(CODECS)) {
     test(`${c.name} refuses NaN and infinity, naming the tensor`, () => {
-      const layout = makeLayout([{ name: 'ok', shape: [2] }, { name: 'bad', shape: [3] }]);
+      const layout = makeLayout([
+        { name: 'ok', shape: [2] },
+        { name: 'bad', shape: [3] },
+      ]);
       for (const v of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
         assert.throws(
           () => c.encode(Float32Array.of(0, 0, 0, v, 0), layout, {}),
@@ -91,8 +100,15 @@ describe('codecs', () => {
     });
 
     test(`${c.name} survives damaged payloads with a typed refusal or finite values`, () => {
-      const layout = makeLayout([{ name: 'w', shape: [20, 10] }, { name: 'b', shape: [10] }]);
-      const payload = c.encode(Float32Array.from({ length: 210 }, (_, i) => Math.sin(i)), layout, {});
+      const layout = makeLayout([
+        { name: 'w', shape: [20, 10] },
+        { name: 'b', shape: [10] },
+      ]);
+      const payload = c.encode(
+        Float32Array.from({ length: 210 }, (_, i) => Math.sin(i)),
+        layout,
+        {},
+      );
       const check = (bytes: Uint8Array): void => {
         try {
           assert.ok(decode(c, bytes, layout).every(Number.isFinite));
@@ -128,13 +144,19 @@ describe('codecs', () => {
     const layout = makeLayout([{ name: 'w', shape: [10] }]);
     const bomb = brotliCompressSync(new Uint8Array(50_000_000));
     for (const name of ['int8-brotli', 'topk-brotli']) {
-      assert.throws(() => codec(name).decode(bomb, layout), (e) => (e as ProtocolError).reason === 'payload');
+      assert.throws(
+        () => codec(name).decode(bomb, layout),
+        (e) => (e as ProtocolError).reason === 'payload',
+      );
     }
   });
 
   test('an unknown codec is named with those there are', () => {
     for (const name of ['zip', '__proto__', 'constructor']) {
-      assert.throws(() => codec(name), (e) => (e as ProtocolError).reason === 'unknown-codec' && /int8-brotli/.test((e as Error).message));
+      assert.throws(
+        () => codec(name),
+        (e) => (e as ProtocolError).reason === 'unknown-codec' && /int8-brotli/.test((e as Error).message),
+      );
     }
   });
 

@@ -1,0 +1,2 @@
+export { followEvents } from './demo/events.js';
+export { type Child, Processes } from './demo/processes.js';

@@ -1,0 +1,5 @@
+// Must come before onnxruntime-node: ES modules are evaluated in the order of their imports.
+import './noTelemetry.js';
+import * as ort from 'onnxruntime-node';
+
+export { ort };

@@ -1,0 +1,162 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { CloudEvent } from '@ecavg/cloud';
+import { type Child, followEvents, Processes } from 'ecavg';
+import { stringify } from 'yaml';
+
+export const ECAVG = fileURLToPath(new URL('../../cli/bin/ecavg.js', import.meta.url));
+export const FLEET = 'plant';
+export const MODEL = 'digits';
+
+type Tree = Record<string, unknown>;
+
+/** Waits for events that a cloud emits; every wait has a limit, and none sleeps. */
+export class Watcher {
+  readonly seen: CloudEvent[] = [];
+  readonly #waiting = new Set<() => void>();
+  readonly #stop = new AbortController();
+
+  constructor(readonly url: string) {
+    void this.#follow();
+  }
+
+  async #follow(): Promise<void> {
+    try {
+      for await (const event of followEvents(this.url, this.#stop.signal)) {
+        this.seen.push(event);
+        for (const wake of this.#waiting) wake();
+      }
+    } catch {
+      // The cloud was stopped or killed: whoever still waits runs into its limit.
+    }
+  }
+
+  /** The first event, from now back to the start, of this type that fits. */
+  until(type: CloudEvent['type'], fits: (data: Tree) => boolean = () => true, ms = 60_000): Promise<CloudEvent> {
+    return new Promise((resolve, reject) => {
+      const limit = setTimeout(() => {
+        this.#waiting.delete(look);
+        const tail = this.seen.slice(-8).map((e) => `${e.type} ${JSON.stringify(e.data).slice(0, 200)}`);
+        reject(new Error(`no event ${type} within ${ms} ms; the last were:\n${tail.join('\n')}`));
+      }, ms);
+      const look = (): void => {
+        const found = this.seen.find((e) => e.type === type && fits(e.data));
+        if (!found) return;
+        clearTimeout(limit);
+        this.#waiting.delete(look);
+        resolve(found);
+      };
+      this.#waiting.add(look);
+      look();
+    });
+  }
+
+  close(): void {
+    this.#stop.abort();
+  }
+}
+
+/** A private fleet: daemons as processes, started through the command line with config files. */
+export class TestFleet {
+  readonly folder = mkdtempSync(join(tmpdir(), 'ecavg-test-'));
+  readonly processes = new Processes(join(this.folder, 'logs'));
+  readonly #watchers: Watcher[] = [];
+  brokerUrl = '';
+  dashboard = '';
+
+  constructor(private readonly gateways: number) {}
+
+  daemon(name: string, kind: string, config: Tree): Promise<Child> {
+    mkdirSync(this.folder, { recursive: true });
+    const file = join(this.folder, `${name}.yaml`);
+    writeFileSync(file, stringify(config));
+    return this.processes.start(name, [ECAVG, kind, '--config', file]);
+  }
+
+  async broker(port = 0): Promise<Child> {
+    const child = await this.daemon('broker', 'broker', { listen: { port } });
+    this.brokerUrl = String(child.ready.url);
+    return child;
+  }
+
+  async cloud(config: Tree = {}): Promise<{ child: Child; events: Watcher }> {
+    const { rounds, ...rest } = config;
+    const child = await this.daemon('cloud', 'cloud', {
+      fleet: FLEET,
+      dataDir: join(this.folder, 'cloud'),
+      broker: { url: this.brokerUrl, reconnectSeconds: 0.2 },
+      http: { port: 0 },
+      model: { id: MODEL },
+      data: this.data(),
+      rounds: { count: 1, minEdges: this.gateways, settleSeconds: 20, pretrainEpochs: 3, ...(rounds as Tree) },
+      ...rest,
+    });
+    this.dashboard = String(child.ready.dashboard);
+    const events = new Watcher(this.dashboard);
+    this.#watchers.push(events);
+    return { child, events };
+  }
+
+  edge(index: number, config: Tree = {}): Promise<Child> {
+    return this.daemon(`edge-${index}`, 'edge', {
+      fleet: FLEET,
+      edge: `edge-${index}`,
+      model: MODEL,
+      dataDir: join(this.folder, `edge-${index}`),
+      broker: { url: this.brokerUrl, reconnectSeconds: 0.2 },
+      data: { ...this.data(), index },
+      resendSeconds: 1,
+      ...config,
+    });
+  }
+
+  data(): Tree {
+    return { dataset: 'mnist', gateways: this.gateways, alpha: 5, seed: 1 };
+  }
+
+  async state(): Promise<
+    Tree & {
+      versions: { version: number; sha256: string; round: number; parent: string | null }[];
+      wire: { rejected: Record<string, number> };
+    }
+  > {
+    return (await fetch(`${this.dashboard}/api/v1/state`)).json() as never;
+  }
+
+  async stop(): Promise<void> {
+    for (const w of this.#watchers) w.close();
+    await this.processes.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+export async function kill(child: Child): Promise<void> {
+  const gone = once(child.process, 'exit');
+  child.process.kill('SIGKILL');
+  await gone;
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (typeof address !== 'object' || !address) throw new Error('no port');
+  return address.port;
+}
+
+/** The program's path; without it the reason to skip, which CI does not accept. */
+export function findProgram(name: string): { path: string } | { skip: string } {
+  try {
+    return { path: execFileSync('sh', ['-c', `PATH=$PATH:/usr/sbin command -v ${name}`], { encoding: 'utf8' }).trim() };
+  } catch {
+    if (process.env.CI) throw new Error(`${name} is not installed, and CI must not skip the tests that need it`);
+    return { skip: `${name} is not installed` };
+  }
+}

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, describe, test } from 'node:test';
+import { type CloudConfig, InfluxTelemetry } from '@ecavg/cloud';
+import { createLogger } from '@ecavg/runtime';
+import { InfluxDB } from 'influx';
+import { findProgram, freePort, TestFleet } from './harness.js';
+
+const influxd = findProgram('influxd');
+const log = createLogger('test', { level: 'silent', format: 'json' });
+
+/** A private InfluxDB; resolves when it answers. */
+async function startInflux(path: string, folder: string, port: number) {
+  const rpc = await freePort();
+  const config = `reporting-disabled = true
+bind-address = "127.0.0.1:${rpc}"
+[meta]
+  dir = "${folder}/meta"
+[data]
+  dir = "${folder}/data"
+  wal-dir = "${folder}/wal"
+  query-log-enabled = false
+[http]
+  bind-address = "127.0.0.1:${port}"
+  log-enabled = false
+[monitor]
+  store-enabled = false
+`;
+  writeFileSync(join(folder, 'influxdb.conf'), config);
+  const child = spawn(path, ['run', '-config', join(folder, 'influxdb.conf')], { stdio: ['ignore', 'ignore', 'pipe'] });
+  for await (const line of createInterface({ input: child.stderr })) {
+    if (/Listening on HTTP/.test(line)) break;
+  }
+  child.stderr.resume();
+  return child;
+}
+
+describe('InfluxDB', { skip: 'skip' in influxd && influxd.skip, timeout: 120_000 }, () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ecavg-influx-'));
+  let port = 0;
+  let server: Awaited<ReturnType<typeof startInflux>>;
+  const settings = (): NonNullable<CloudConfig['telemetry']['influx']> => ({
+    url: `http://127.0.0.1:${port}`,
+    database: 'plant',
+  });
+  const start = async (): Promise<void> => {
+    if ('path' in influxd) server = await startInflux(influxd.path, folder, port);
+  };
+  const stop = async (): Promise<void> => {
+    const gone = once(server, 'exit');
+    server.kill('SIGKILL');
+    await gone;
+  };
+
+  before(async () => {
+    port = await freePort();
+    await start();
+  });
+  after(async () => {
+    await stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  test('a real round writes every measurement, with its tags and fields', async () => {
+    const fleet = new TestFleet(2);
+    try {
+      await fleet.broker();
+      const { events } = await fleet.cloud({ telemetry: { influx: settings() } });
+      await Promise.all([fleet.edge(0), fleet.edge(1)]);
+      await events.until('finished');
+      const closed = await events.until('round-closed');
+      // The dashboard's own query reads through the same sink, and waits until all is written.
+      const own = (await (await fetch(`${fleet.dashboard}/api/v1/telemetry/ecavg_round`)).json()) as {
+        fields: { round: number };
+      }[];
+      assert.equal(own[0]?.fields.round, 1);
+      const db = new InfluxDB({ host: '127.0.0.1', port, database: 'plant' });
+      const rows = async (q: string) => [...(await db.query<Record<string, unknown>>(q))];
+      const [round] = await rows('SELECT * FROM ecavg_round');
+      assert.equal(round?.fleet, 'plant');
+      assert.equal(round?.model, 'digits');
+      assert.equal(round?.decision, closed.data.decision);
+      assert.equal(round?.updates, 2);
+      assert.equal(round?.accuracy_average, closed.data.average);
+      const edges = await rows("SELECT * FROM ecavg_edge WHERE event = 'trained' GROUP BY edge");
+      assert.deepEqual(edges.map((e) => e.edge).sort(), ['edge-0', 'edge-1']);
+      assert.ok(edges.every((e) => Number(e.samples) > 1000 && Number(e.bytes) > 1000 && Number(e.val_after) > 0.5));
+      const adopted = await rows("SELECT * FROM ecavg_edge WHERE event = 'adopted' AND version = 2");
+      assert.equal(adopted.length, 2);
+      assert.equal((await rows('SELECT version FROM ecavg_model'))[0]?.version, 2);
+      assert.ok(Number((await rows('SELECT bytes FROM ecavg_wire'))[0]?.bytes) > 10_000);
+    } finally {
+      await fleet.stop();
+    }
+  });
+
+  test('points wait while the server is away and arrive when it is back', async () => {
+    const sink = new InfluxTelemetry({ ...settings(), database: 'away' }, log, 50);
+    const point = (n: number) =>
+      ({ measurement: 'ecavg_round', tags: { fleet: 'f' }, fields: { round: n }, at: 1_700_000_000_000 + n }) as const;
+    sink.write([point(1)]);
+    await sink.query('ecavg_round', 10);
+    await stop();
+    sink.write([point(2), point(3)]);
+    await start();
+    await sink.flushed();
+    const points = await sink.query('ecavg_round', 10);
+    assert.deepEqual(points, [point(3), point(2), point(1)]);
+    await sink.close();
+  });
+});
