@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { type Artifact, prepareArtifact, updateArtifact, zooModel } from '@ecavg/models';
-import { codec, decodeUpdate, encodeUpdate, sha256Hex, type StatusMessage } from '@ecavg/protocol';
+import { codec, decodeUpdate, encodeUpdate, type StatusMessage, sha256Hex } from '@ecavg/protocol';
 import { createLogger } from '@ecavg/runtime';
 import { federatedAverage } from './aggregate.js';
 import { EventLog } from './events.js';

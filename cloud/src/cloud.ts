@@ -12,8 +12,8 @@ import { Members } from './members.js';
 import { Publisher } from './publisher.js';
 import { Registry } from './registry.js';
 import { edgePoint, rejectPoint, roundPoints } from './report.js';
-import { RoundManager } from './rounds.js';
 import { RoundStore } from './roundStore.js';
+import { RoundManager } from './rounds.js';
 import { openTelemetry } from './telemetry/index.js';
 
 /** Starts the aggregator of one model of one fleet. */

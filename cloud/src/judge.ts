@@ -1,7 +1,7 @@
 import {
   type Artifact,
-  Evaluator,
   type Evaluation,
+  Evaluator,
   OrtTrainer,
   openData,
   splitByGroup,

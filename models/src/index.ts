@@ -8,8 +8,8 @@ export {
   trainingInfo,
   trainingLayout,
 } from './autodiff/trainingGraph.js';
-export { type DataSet, labelHistogram, sampleSize, type View } from './data/dataset.js';
 export { type DataConfig, dataConfigSchema, gatewayShard, openData, type SharedData } from './data/config.js';
+export { type DataSet, labelHistogram, sampleSize, type View } from './data/dataset.js';
 export { cacheDir, loadMnist } from './data/mnist.js';
 export { DATA_SETS, type DataSetName, loadDataSet } from './data/sources.js';
 export { partitionBySite, partitionDirichlet, type Split, skew, splitByGroup, standardSplit } from './data/split.js';

@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { ProtocolError } from './errors.js';
 import { sha256Hex } from './layout.js';
-import { MAX_CHUNK_BYTES, type BlobRef, type UpdateChunk } from './messages.js';
+import { type BlobRef, MAX_CHUNK_BYTES, type UpdateChunk } from './messages.js';
 
 export function blobRef(blob: Uint8Array, chunkBytes = MAX_CHUNK_BYTES): BlobRef {
   return { sha256: sha256Hex(blob), size: blob.length, chunkBytes };

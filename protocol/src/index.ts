@@ -1,32 +1,32 @@
+export { BlobAssembler, blobRef, chunkCount, splitBlob, UpdateAssembler, updateChunks } from './chunks.js';
+export { type Compensated, encodeWithFeedback } from './codec/errorFeedback.js';
+export { CODECS, codec } from './codec/index.js';
+export type { CodecOptions, DecodedUpdate, UpdateCodec } from './codec/types.js';
 export { ProtocolError, REJECT_REASONS, type RejectReason } from './errors.js';
+export { type Layout, makeLayout, sha256Hex, type TensorSlot } from './layout.js';
 export {
-  IDENTIFIER,
-  TOPIC_ROOT,
-  Topics,
-  identifier,
-  parseEdgeTopic,
-  replyAddress,
-  type EdgeTopic,
-} from './topics.js';
-export { pack, unpack } from './msgpack.js';
-export {
-  MAX_CHUNK_BYTES,
-  SCHEMA_VERSION,
+  type BlobRef,
   decodeMessage,
   encodeMessage,
-  type BlobRef,
+  MAX_CHUNK_BYTES,
   type Manifest,
   type Message,
   type MessageType,
   type MetricsMessage,
   type Receipt,
   type RoundMessage,
+  SCHEMA_VERSION,
   type StatusMessage,
   type UpdateChunk,
 } from './messages.js';
-export { makeLayout, sha256Hex, type Layout, type TensorSlot } from './layout.js';
-export { BlobAssembler, UpdateAssembler, blobRef, chunkCount, splitBlob, updateChunks } from './chunks.js';
-export { CODECS, codec } from './codec/index.js';
-export { encodeWithFeedback, type Compensated } from './codec/errorFeedback.js';
-export type { CodecOptions, DecodedUpdate, UpdateCodec } from './codec/types.js';
+export { pack, unpack } from './msgpack.js';
+export {
+  type EdgeTopic,
+  IDENTIFIER,
+  identifier,
+  parseEdgeTopic,
+  replyAddress,
+  TOPIC_ROOT,
+  Topics,
+} from './topics.js';
 export { decodeUpdate, encodeUpdate, type UpdateHeader } from './update.js';

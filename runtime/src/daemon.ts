@@ -1,5 +1,5 @@
-import type { Logger } from './logger.js';
 import { EXIT } from './errors.js';
+import type { Logger } from './logger.js';
 
 /** A started service: `ready` is told to the parent process, `stop` ends it and may be called once. */
 export interface Service {

@@ -27,8 +27,10 @@ th:first-child, td:first-child { text-align: left; }
 <p id="note" hidden>These signals are simulated; no machine was measured.</p>
 <section class="tiles" aria-label="Summary" id="tiles"></section>
 <h2>Gateways</h2>
+<p class="muted">Accuracy on each gateway's own validation samples.</p>
 <div class="scroll"><table><thead><tr><th>Gateway</th><th>State</th><th>Samples</th><th>Trained here</th><th>After update</th><th>In use</th></tr></thead><tbody id="edges"></tbody></table></div>
 <h2>Versions</h2>
+<p class="muted">Accuracy on the guard's samples in the cloud.</p>
 <div class="scroll"><table><thead><tr><th>Version</th><th>Round</th><th>Average</th><th>Fine-tuned</th><th>Score</th><th></th><th>File</th></tr></thead><tbody id="versions"></tbody></table></div>
 <script>
 const $ = (id) => document.getElementById(id);
@@ -77,7 +79,7 @@ const events = new EventSource('/api/v1/events');
 events.onopen = () => { $('live').textContent = 'live'; soon(); };
 events.onmessage = soon;
 events.onerror = () => { $('live').textContent = 'connection lost, trying again'; };
-soon();
+draw().catch(() => {});
 </script>
 </body>
 </html>

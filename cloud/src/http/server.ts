@@ -5,8 +5,8 @@ import type { EventLog } from '../events.js';
 import type { Inbox } from '../inbox.js';
 import type { Members } from '../members.js';
 import type { Registry } from '../registry.js';
-import type { RoundManager } from '../rounds.js';
 import type { RoundStore } from '../roundStore.js';
+import type { RoundManager } from '../rounds.js';
 import { MEASUREMENTS, type Measurement, type TelemetrySink } from '../telemetry/points.js';
 import { PAGE } from './page.js';
 

@@ -44,8 +44,8 @@ export class EmbeddedTelemetry implements TelemetrySink {
 
   /** Sorts by time; the sequence keeps points of one millisecond apart. */
   #key({ measurement, at }: Point): string {
-    const sequence = (this.#sequence = (this.#sequence + 1) % 1e6);
-    return `${measurement}/${String(Math.floor(at)).padStart(15, '0')}/${String(sequence).padStart(6, '0')}`;
+    this.#sequence = (this.#sequence + 1) % 1e6;
+    return `${measurement}/${String(Math.floor(at)).padStart(15, '0')}/${String(this.#sequence).padStart(6, '0')}`;
   }
 
   async #trim(points: readonly Point[]): Promise<void> {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '@ecavg/runtime';
-import { escape, InfluxDB, type IPoint } from 'influx';
+import { InfluxDB, type IPoint, escape as quote } from 'influx';
 import type { CloudConfig } from '../config.js';
 import type { Measurement, Point, TelemetrySink } from './points.js';
 
@@ -54,7 +54,7 @@ export class InfluxTelemetry implements TelemetrySink {
   async query(measurement: Measurement, limit: number): Promise<Point[]> {
     await this.#flush();
     const rows = await this.#db.query<Record<string, unknown>>(
-      `SELECT * FROM ${escape.measurement(measurement)} ORDER BY time DESC LIMIT ${Math.trunc(limit)}`,
+      `SELECT * FROM ${quote.measurement(measurement)} ORDER BY time DESC LIMIT ${Math.trunc(limit)}`,
     );
     const tagKeys = await this.#tagKeys(measurement);
     return rows.map((row) => {
@@ -114,7 +114,7 @@ export class InfluxTelemetry implements TelemetrySink {
   }
 
   async #tagKeys(measurement: Measurement): Promise<Set<string>> {
-    const rows = await this.#db.query<{ tagKey: string }>(`SHOW TAG KEYS FROM ${escape.measurement(measurement)}`);
+    const rows = await this.#db.query<{ tagKey: string }>(`SHOW TAG KEYS FROM ${quote.measurement(measurement)}`);
     return new Set(rows.map((r) => r.tagKey));
   }
 }

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ort } from '../onnx/runtime.js';
 import { GraphBuilder } from '../onnx/builder.js';
 import { DataType, ModelError, serializeModel } from '../onnx/model.js';
+import { ort } from '../onnx/runtime.js';
 import { openSession } from '../onnx/session.js';
 import { Random } from '../random.js';
 import type { Loss } from './losses.js';

@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { type ModelProto, ModelProtoSchema, type ValueInfoProto, ValueInfoProtoSchema } from '../gen/onnx_pb.js';
 import {
   type AttributeValue,
-  DataType,
+  type DataType,
   floatTensor,
   int64Tensor,
   makeNode,

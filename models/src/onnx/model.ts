@@ -1,20 +1,20 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import {
   type AttributeProto,
-  AttributeProto_AttributeType as AttributeType,
   AttributeProtoSchema,
+  AttributeProto_AttributeType as AttributeType,
+  TensorProto_DataLocation as DataLocation,
+  TensorProto_DataType as DataType,
   type ModelProto,
   ModelProtoSchema,
   type NodeProto,
   NodeProtoSchema,
   type TensorProto,
-  TensorProto_DataLocation as DataLocation,
-  TensorProto_DataType as DataType,
   TensorProtoSchema,
 } from '../gen/onnx_pb.js';
 
-export { DataType };
 export type { ModelProto, NodeProto, TensorProto };
+export { DataType };
 
 /** A model that can't be read, trained or run; the message is one sentence that names the node or tensor. */
 export class ModelError extends Error {

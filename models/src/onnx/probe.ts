@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
-import { ort } from './runtime.js';
 import { ValueInfoProtoSchema } from '../gen/onnx_pb.js';
 import { ModelError, type ModelProto, serializeModel } from './model.js';
+import { ort } from './runtime.js';
 import { openSession } from './session.js';
 
 /**

@@ -1,5 +1,5 @@
-import { ort } from './runtime.js';
 import { ModelError } from './model.js';
+import { ort } from './runtime.js';
 
 /**
  * Opens an ONNX Runtime session on the CPU. `threads` is the whole of its parallelism: factory gateways

@@ -1,7 +1,7 @@
 import type { Layout } from '@ecavg/protocol';
-import { ort } from '../onnx/runtime.js';
 import { sampleSize, type View } from '../data/dataset.js';
 import { ModelError, type ModelProto, serializeModel } from '../onnx/model.js';
+import { ort } from '../onnx/runtime.js';
 import { openSession } from '../onnx/session.js';
 import { withWeightInputs } from '../weights.js';
 import type { Evaluation } from './types.js';

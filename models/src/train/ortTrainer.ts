@@ -1,8 +1,8 @@
 import type { Layout } from '@ecavg/protocol';
-import { ort } from '../onnx/runtime.js';
 import { type TrainingInfo, trainingInfo, trainingLayout } from '../autodiff/trainingGraph.js';
 import { sampleSize, type View } from '../data/dataset.js';
 import { ModelError, parseModel } from '../onnx/model.js';
+import { ort } from '../onnx/runtime.js';
 import { openSession } from '../onnx/session.js';
 import { Random } from '../random.js';
 import type { Trainer, TrainOptions, TrainResult } from './types.js';
