@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { type Artifact, prepareArtifact, updateArtifact, zooModel } from '@ecavg/models';
 import { codec, decodeUpdate, encodeUpdate, type StatusMessage, sha256Hex } from '@ecavg/protocol';
-import { createLogger } from '@ecavg/runtime';
+import { ConfigError, createLogger } from '@ecavg/runtime';
 import { federatedAverage } from './aggregate.js';
 import { EventLog } from './events.js';
 import { Members } from './members.js';
@@ -116,17 +116,19 @@ describe('round store', () => {
   });
 });
 
+const SOURCE = { from: 'mlp', batch: 4 };
+
 describe('registry', () => {
   test('versions form a chain that survives a restart, and damage is noticed', async () => {
     const folder = join(root, 'registry');
-    const registry = await Registry.open(folder);
+    const registry = await Registry.open(folder, SOURCE);
     const next = updateArtifact(
       artifact,
       artifact.weights.map((w) => w + 1),
     );
     await registry.add(artifact, { round: 0, createdAt: 1, metrics: {} });
     await registry.add(next, { round: 1, createdAt: 2, metrics: { accuracy: 0.5 } });
-    const again = await Registry.open(folder);
+    const again = await Registry.open(folder, SOURCE);
     assert.deepEqual(
       again.versions.map((v) => [v.version, v.round, v.parent]),
       [
@@ -139,6 +141,17 @@ describe('registry', () => {
     assert.deepEqual((await again.load(head)).weights, next.weights);
     writeFileSync(join(folder, 'blobs', `${next.sha256}.onnx`), 'garbage');
     await assert.rejects(again.load(head), /is damaged/);
+  });
+  test('another architecture or batch in the settings is refused, and a damaged index is named', async () => {
+    const folder = join(root, 'source');
+    await (await Registry.open(folder, SOURCE)).add(artifact, { round: 0, createdAt: 1, metrics: {} });
+    await assert.rejects(
+      Registry.open(folder, { from: 'cnn-small', batch: 4 }),
+      (e) => e instanceof ConfigError && /made from mlp with batch 4; the settings say cnn-small/.test(e.message),
+    );
+    await assert.rejects(Registry.open(folder, { from: 'mlp', batch: 8 }), ConfigError);
+    writeFileSync(join(folder, 'index.json'), '{"format": 1, "vers');
+    await assert.rejects(Registry.open(folder, SOURCE), /index\.json is damaged: restore it/);
   });
 });
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Artifact, type ModelProto, parseModel, prepareArtifact, type View, zooModel } from '@ecavg/models';
 import { decodeMessage, parseEdgeTopic, Topics } from '@ecavg/protocol';
-import { connectBroker, type Logger, type Service } from '@ecavg/runtime';
+import { ConfigError, connectBroker, type Logger, type Service } from '@ecavg/runtime';
 import type { CloudConfig } from './config.js';
 import { EventLog } from './events.js';
 import { startHttp } from './http/server.js';
@@ -22,7 +22,8 @@ export async function startCloud(config: CloudConfig, log: Logger): Promise<Serv
   const names = { fleet: config.fleet, model };
   const topics = new Topics(config.fleet);
   const reference = Judge.reference(config);
-  const registry = await Registry.open(join(config.dataDir, 'models', model));
+  const source = { from: config.model.file ?? config.model.architecture, batch: config.model.batch };
+  const registry = await Registry.open(join(config.dataDir, 'models', model), source);
   if (!registry.head) await registerInitial(config, registry, reference.guard);
   const head = registry.head;
   if (!head) throw new Error('the initial model was not registered');
@@ -44,7 +45,7 @@ export async function startCloud(config: CloudConfig, log: Logger): Promise<Serv
       async accepted(header, bytes) {
         const float32 = artifact.layout.total * 4;
         events.emit('accepted', { round: header.round, edge: header.edge, bytes, float32, metrics: header.metrics });
-        void rounds.advance();
+        rounds.advance();
       },
       rejected(edge, reason, detail) {
         events.emit('rejected', { edge: edge ?? null, reason, detail });
@@ -83,7 +84,7 @@ export async function startCloud(config: CloudConfig, log: Logger): Promise<Serv
         events.emit('report', report);
         telemetry.write([edgePoint(names, report)]);
       }
-      void rounds.advance();
+      rounds.advance();
     } catch (error) {
       inbox.reject(topic, error);
     }
@@ -134,5 +135,11 @@ async function registerInitial(config: CloudConfig, registry: Registry, { data }
     ? parseModel(await readFile(file))
     : zooModel(architecture, { input: data.shape, classes: data.classes.length, seed });
   const artifact: Artifact = await prepareArtifact(model, { loss: 'cross-entropy', batch, sample: data.shape });
+  const { shape } = artifact.info.output;
+  if (shape.length !== 2 || shape[1] !== data.classes.length) {
+    throw new ConfigError(
+      `model ${file ?? architecture} gives [${shape.slice(1).join(', ')}] outputs a sample; data set ${data.name} has ${data.classes.length} classes`,
+    );
+  }
   await registry.add(artifact, { round: 0, createdAt: Date.now(), metrics: {} });
 }

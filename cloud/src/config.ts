@@ -1,6 +1,6 @@
 import { dataConfigSchema, ZOO } from '@ecavg/models';
 import { CODECS, IDENTIFIER } from '@ecavg/protocol';
-import { brokerSchema, logSchema } from '@ecavg/runtime';
+import { brokerSchema, CREDENTIALS, logSchema, withoutCredentials } from '@ecavg/runtime';
 import { z } from 'zod';
 
 const identifier = z.string().regex(IDENTIFIER, 'use 1-64 letters, digits, "_", "-" or "."');
@@ -80,7 +80,7 @@ export const cloudConfigSchema = z.strictObject({
       /** InfluxDB to write to; without one, points go to an embedded store in dataDir. */
       influx: z
         .strictObject({
-          url: z.url({ protocol: /^https?$/ }),
+          url: z.url({ protocol: /^https?$/ }).refine(withoutCredentials, CREDENTIALS),
           database: z.string().min(1).default('ecavg'),
           username: z.string().optional(),
           passwordFile: z.string().optional(),

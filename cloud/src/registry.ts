@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Artifact, readArtifact } from '@ecavg/models';
 import { sha256Hex } from '@ecavg/protocol';
-import { listFolder, readIfThere, writeDurable } from '@ecavg/runtime';
+import { ConfigError, listFolder, readIfThere, readJson, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 
 const versionSchema = z.object({
@@ -19,7 +19,12 @@ const versionSchema = z.object({
 /** One accepted version of a model. */
 export type Version = z.infer<typeof versionSchema>;
 
-const indexSchema = z.object({ format: z.literal(1), versions: z.array(versionSchema) });
+const sourceSchema = z.object({ from: z.string(), batch: z.int() });
+
+/** What the initial model was made from: an architecture or a file, and the batch of its training graph. */
+export type ModelSource = z.infer<typeof sourceSchema>;
+
+const indexSchema = z.object({ format: z.literal(1), source: sourceSchema, versions: z.array(versionSchema) });
 
 /** How many versions keep their `.onnx`; the index keeps every version's lineage and metrics. */
 const KEEP_BLOBS = 20;
@@ -30,15 +35,21 @@ export class Registry {
 
   private constructor(
     private readonly folder: string,
+    private readonly source: ModelSource,
     versions: Version[],
   ) {
     this.#versions = versions;
   }
 
-  static async open(folder: string): Promise<Registry> {
-    const file = await readIfThere(join(folder, 'index.json'));
-    const versions = file ? indexSchema.parse(JSON.parse(file.toString('utf8'))).versions : [];
-    return new Registry(folder, versions);
+  /** @throws ConfigError where the folder holds versions of another source. */
+  static async open(folder: string, source: ModelSource): Promise<Registry> {
+    const index = await readJson(join(folder, 'index.json'), indexSchema);
+    if (index && (index.source.from !== source.from || index.source.batch !== source.batch)) {
+      throw new ConfigError(
+        `${folder} holds versions made from ${index.source.from} with batch ${index.source.batch}; the settings say ${source.from} with batch ${source.batch}: take another model.id or dataDir, or put the settings back`,
+      );
+    }
+    return new Registry(folder, source, index?.versions ?? []);
   }
 
   get versions(): readonly Version[] {
@@ -63,7 +74,10 @@ export class Registry {
     await writeDurable(this.#blob(artifact.sha256), artifact.infer);
     if (train !== parent?.train) await writeDurable(this.#blob(train), artifact.train);
     const versions = [...this.#versions, version];
-    await writeDurable(join(this.folder, 'index.json'), JSON.stringify({ format: 1, versions }, null, 1));
+    await writeDurable(
+      join(this.folder, 'index.json'),
+      JSON.stringify({ format: 1, source: this.source, versions }, null, 1),
+    );
     this.#versions.push(version);
     await this.#prune();
     return version;

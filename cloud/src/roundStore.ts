@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeUpdate, sha256Hex, type UpdateHeader } from '@ecavg/protocol';
-import { listFolder, readIfThere, writeDurable } from '@ecavg/runtime';
+import { listFolder, readIfThere, readJson, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 
 const stateSchema = z.object({
@@ -41,14 +41,12 @@ export class RoundStore {
 
   static async open(folder: string): Promise<RoundStore> {
     const store = new RoundStore(folder);
-    const file = await readIfThere(join(folder, 'round.json'));
-    if (!file) return store;
-    const state = stateSchema.parse(JSON.parse(file.toString('utf8')));
+    const state = await readJson(join(folder, 'round.json'), stateSchema);
+    if (!state) return store;
     store.#state = state;
     for (const name of await listFolder(join(folder, 'ledger'))) {
-      const entries = (await readIfThere(join(folder, 'ledger', name)))?.toString('utf8') ?? '{}';
-      const ids = z.record(z.string(), z.string()).parse(JSON.parse(entries));
-      store.#ledger.set(Number(name.replace('.json', '')), new Map(Object.entries(ids)));
+      const ids = await readJson(join(folder, 'ledger', name), z.record(z.string(), z.string()));
+      store.#ledger.set(Number(name.replace('.json', '')), new Map(Object.entries(ids ?? {})));
     }
     if (state.phase !== 'done') await store.#readInbox(state.round);
     return store;
@@ -98,7 +96,14 @@ export class RoundStore {
     for (const edge of await listFolder(folder)) {
       const path = join(folder, edge);
       const blob = await readIfThere(path);
-      if (blob) this.#accepted.set(edge, { id: sha256Hex(blob), header: decodeUpdate(blob).header, path });
+      if (!blob) continue;
+      try {
+        this.#accepted.set(edge, { id: sha256Hex(blob), header: decodeUpdate(blob).header, path });
+      } catch (cause) {
+        throw new Error(`accepted update ${path} is damaged: restore it, or remove it to close the round without it`, {
+          cause,
+        });
+      }
     }
   }
 

@@ -31,6 +31,8 @@ export interface RoundOutcome {
   readonly seconds: number;
 }
 
+const RETRY_MS = 5000;
+
 /**
  * The synchronous round: open -> collect until everyone has answered, or a quorum at the deadline ->
  * average, fine-tune, judge -> register and publish -> wait for the edges' reports -> next. Every step
@@ -41,6 +43,7 @@ export class RoundManager {
   #current: Artifact;
   #deadline: NodeJS.Timeout | undefined;
   #settle: { version: number; until: number; timer: NodeJS.Timeout } | undefined;
+  #retry: NodeJS.Timeout | undefined;
   #finished = false;
   #stopped = false;
 
@@ -57,43 +60,54 @@ export class RoundManager {
 
   /** Continues where the last run stopped. */
   async start(): Promise<void> {
-    const { store, registry, log } = this.parts;
+    const { store, log } = this.parts;
     const state = store.state;
+    if (state && state.phase !== 'done') {
+      log.info({ round: state.round, phase: state.phase, accepted: store.accepted.length }, 'going on with the round');
+    }
     if (state?.phase === 'open') {
-      log.info({ round: state.round, accepted: store.accepted.length }, 'going on with the open round');
       await this.#announce(state);
       this.#armDeadline(state.deadlineAt);
-    } else if (state?.phase === 'closing' && registry.head?.round === state.round) {
-      // The crash came after the version was registered; only the end of the round was left to write.
-      log.info({ round: state.round, version: registry.head.version }, 'the interrupted round is registered');
-      await store.finish();
-    } else if (state?.phase === 'closing') {
-      log.info({ round: state.round, accepted: store.accepted.length }, 'closing the round that was interrupted');
-      await this.#close(state);
     }
-    await this.#advance();
+    await this.#resume();
   }
 
   async stop(): Promise<void> {
     this.#stopped = true;
     clearTimeout(this.#deadline);
     clearTimeout(this.#settle?.timer);
+    clearTimeout(this.#retry);
     await this.queue.idle();
   }
 
-  /** Looks whether something is due; call it whenever an edge, an update or a report has come or gone. */
-  advance(): Promise<void> {
-    return this.queue.run(() => this.#advance());
+  /**
+   * Looks whether something is due; call it whenever an edge, an update or a report has come or gone. What
+   * fails (a full disk, say) is logged and tried again: the phase on disk says from where.
+   */
+  advance(): void {
+    void this.queue.run(async () => {
+      try {
+        await this.#resume();
+      } catch (error) {
+        this.parts.log.error({ err: error, retryMs: RETRY_MS }, 'the round can not go on; it will be tried again');
+        clearTimeout(this.#retry);
+        if (!this.#stopped) this.#retry = setTimeout(() => this.advance(), RETRY_MS);
+      }
+    });
   }
 
-  async #advance(): Promise<void> {
+  /** Does the next thing that the phase on disk and the edges call for. */
+  async #resume(): Promise<void> {
     if (this.#stopped) return;
-    const { store, members, config } = this.parts;
+    const { store, registry, members, config } = this.parts;
     const state = store.state;
     if (state?.phase === 'open') {
-      if (!this.#complete(state)) return;
+      if (!(await this.#complete(state))) return;
       await this.#close(state);
-    }
+    } else if (state?.phase === 'closing' && registry.head?.round === state.round) {
+      // A crash came after the version was registered; only the end of the round is left to write.
+      await store.finish();
+    } else if (state?.phase === 'closing') await this.#close(state);
     const round = (store.state?.round ?? 0) + 1;
     if (!this.#settled()) return;
     if (config.rounds.count > 0 && round > config.rounds.count) {
@@ -104,7 +118,7 @@ export class RoundManager {
     if (members.online.length >= config.rounds.minEdges) await this.#open(round);
   }
 
-  #complete(state: RoundState): boolean {
+  async #complete(state: RoundState): Promise<boolean> {
     const { store, members, events, log } = this.parts;
     const accepted = store.accepted.length;
     const needed = Math.max(1, Math.ceil(this.parts.config.rounds.quorum * state.participants.length));
@@ -118,11 +132,9 @@ export class RoundManager {
       const next = { ...state, deadlineAt: Date.now() + this.parts.config.rounds.deadlineSeconds * 1000 };
       log.warn({ round: state.round, accepted, needed, waiting }, 'no quorum at the deadline: the round stays open');
       events.emit('deadline-extended', { round: state.round, accepted, needed });
-      void this.queue.run(async () => {
-        await store.save(next);
-        await this.#announce(next);
-        this.#armDeadline(next.deadlineAt);
-      });
+      await store.save(next);
+      await this.#announce(next);
+      this.#armDeadline(next.deadlineAt);
     }
     return false;
   }
@@ -198,7 +210,7 @@ export class RoundManager {
     const previous = registry.versions.at(-2);
     await publisher.version(head, this.#current, previous);
     const until = Date.now() + config.rounds.settleSeconds * 1000;
-    const timer = setTimeout(() => void this.advance(), config.rounds.settleSeconds * 1000);
+    const timer = setTimeout(() => this.advance(), config.rounds.settleSeconds * 1000);
     this.#settle = { version: head.version, until, timer };
   }
 
@@ -237,6 +249,6 @@ export class RoundManager {
   #armDeadline(at: number): void {
     clearTimeout(this.#deadline);
     if (this.#stopped) return;
-    this.#deadline = setTimeout(() => void this.advance(), Math.max(0, at - Date.now()) + 5);
+    this.#deadline = setTimeout(() => this.advance(), Math.max(0, at - Date.now()) + 5);
   }
 }

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Artifact, readArtifact } from '@ecavg/models';
+import { type Artifact, ModelError, readArtifact } from '@ecavg/models';
 import {
   decodeMessage,
   encodeMessage,
@@ -29,7 +29,8 @@ const GIVE_BACK = new Set(['round-closed', 'base-mismatch', 'duplicate']);
 /** Starts a gateway: it follows the model and round topics until it is stopped. */
 export async function startEdge(config: EdgeConfig, log: Logger): Promise<Service> {
   const data = openLocalData(config);
-  const gateway = new Gateway(config, data, log);
+  const store = new EdgeStore(config.dataDir);
+  const gateway = new Gateway(config, data, store, await store.nextSession(), log);
   await gateway.start();
   return {
     ready: { edge: config.edge, samples: data.train.indices.length, simulatedData: data.train.data.simulated },
@@ -39,12 +40,10 @@ export async function startEdge(config: EdgeConfig, log: Logger): Promise<Servic
 
 class Gateway {
   readonly #topics: Topics;
-  readonly #store: EdgeStore;
   readonly #learner: Learner;
   readonly #client: MqttClient;
   readonly #downloads: Downloader;
   readonly #queue = new SerialQueue();
-  readonly #session = Date.now();
   readonly #stopped = new AbortController();
   #artifact: { artifact: Artifact; manifest: Manifest } | undefined;
   #manifest: Manifest | undefined;
@@ -57,14 +56,16 @@ class Gateway {
   /** Ends the download in progress: its chunks go away when a newer version is published. */
   #fetching = new AbortController();
   #retry: NodeJS.Timeout | undefined;
+  #again: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly config: EdgeConfig,
     private readonly data: LocalData,
+    private readonly store: EdgeStore,
+    private readonly session: number,
     private readonly log: Logger,
   ) {
     this.#topics = new Topics(config.fleet);
-    this.#store = new EdgeStore(config.dataDir);
     this.#learner = new Learner(config, data);
     const will = { topic: this.#topics.status(config.edge), payload: this.#status(false) };
     const clientId = `ecavg-${config.fleet}-edge-${config.edge}`;
@@ -73,7 +74,7 @@ class Gateway {
   }
 
   async start(): Promise<void> {
-    this.#outbox = await this.#store.outbox();
+    this.#outbox = await this.store.outbox((why) => this.log.error({ why }, 'the outbox was damaged and is set aside'));
     this.#done = this.#outbox?.round ?? 0;
     this.#client.on('connect', () => this.#connected());
     this.#client.on('message', (topic, payload) => this.#message(topic, payload));
@@ -86,6 +87,7 @@ class Gateway {
     this.#fetching.abort(new Error('stopping'));
     clearTimeout(this.#resend);
     clearTimeout(this.#retry);
+    clearTimeout(this.#again);
     await this.#queue.idle();
     if (this.#client.connected) {
       const farewell = Buffer.from(this.#status(false));
@@ -157,7 +159,10 @@ class Gateway {
         if (this.#stopped.signal.aborted) return;
         if (error instanceof ProtocolError) {
           this.log.warn({ reason: error.reason, detail: error.message }, 'refused');
-        } else this.log.error({ err: error }, 'step failed');
+        } else this.log.error({ err: error }, 'step failed; it will be tried again');
+        // A full disk may have room later; a message that was refused changes nothing.
+        clearTimeout(this.#again);
+        this.#again = setTimeout(() => this.#schedule(() => this.#trainIfDue()), this.config.resendSeconds * 1000);
       }
     });
   }
@@ -181,16 +186,16 @@ class Gateway {
     const bytesDown = this.#downloads.bytes - before;
     this.log.info({ version, adopted, ...values, bytesDown }, adopted ? 'adopted version' : 'kept the local model');
     this.#report(adopted ? 'adopted' : 'kept', round, version, { ...values, bytesDown });
-    await this.#store.pruneBlobs(new Set([manifest.infer.sha256, manifest.train.sha256]));
+    await this.store.pruneBlobs(new Set([manifest.infer.sha256, manifest.train.sha256]));
     await this.#trainIfDue();
   }
 
   async #load(manifest: Manifest, signal: AbortSignal): Promise<Artifact> {
     const get = async (ref: Manifest['infer']): Promise<Uint8Array> => {
-      const known = await this.#store.blob(ref.sha256);
+      const known = await this.store.blob(ref.sha256);
       if (known) return known;
       const blob = await this.#downloads.fetch(ref, signal);
-      await this.#store.saveBlob(ref.sha256, blob);
+      await this.store.saveBlob(ref.sha256, blob);
       return blob;
     };
     const artifact = readArtifact(await get(manifest.infer), await get(manifest.train));
@@ -219,17 +224,22 @@ class Gateway {
     const abort = new AbortController();
     this.#training = { round: round.round, abort };
     try {
-      const residual = await this.#store.residual(current.artifact.layout.total);
+      const residual = await this.store.residual(current.artifact.layout.total);
       const { entry, values } = await this.#learner.train(current.artifact, round, residual, abort.signal);
-      await this.#store.saveOutbox(entry);
+      await this.store.saveOutbox(entry);
       this.#outbox = entry;
       this.#done = round.round;
       this.log.info({ round: round.round, ...values }, 'trained');
       this.#report('trained', round.round, round.base.version, values);
       this.#send();
     } catch (error) {
-      if (!abort.signal.aborted) throw error;
-      this.log.info({ round: round.round }, 'stopped training: the round is over');
+      if (abort.signal.aborted) {
+        this.log.info({ round: round.round }, 'stopped training: the round is over');
+      } else if (error instanceof ModelError) {
+        // Training again would end the same way.
+        this.#done = round.round;
+        this.log.error({ round: round.round, detail: error.message }, 'this gateway sits out the round');
+      } else throw error;
     } finally {
       this.#training = undefined;
     }
@@ -266,7 +276,7 @@ class Gateway {
       : GIVE_BACK.has(reason)
         ? entry.ifRejected
         : new Float32Array(entry.ifRejected.length);
-    await this.#store.settle(residual);
+    await this.store.settle(residual);
     clearTimeout(this.#resend);
     this.#outbox = undefined;
     await this.#trainIfDue();
@@ -281,7 +291,7 @@ class Gateway {
     return encodeMessage('status', {
       edge: this.config.edge,
       online,
-      session: this.#session,
+      session: this.session,
       software: SOFTWARE,
       samples: this.data.train.indices.length,
       models: { [this.config.model]: this.#artifact?.manifest.version ?? 0 },

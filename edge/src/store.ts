@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pack, sha256Hex, unpack } from '@ecavg/protocol';
 import { listFolder, readIfThere, writeDurable } from '@ecavg/runtime';
@@ -47,11 +47,32 @@ export class EdgeStore {
     for (const name of await listFolder(folder)) if (!keep.has(name)) await rm(join(folder, name), { force: true });
   }
 
-  async outbox(): Promise<OutboxEntry | undefined> {
-    const file = await readIfThere(join(this.folder, 'outbox'));
+  /** The update that waits; a damaged file is set aside as `outbox.damaged` and reported through `damaged`. */
+  async outbox(damaged: (why: string) => void): Promise<OutboxEntry | undefined> {
+    const path = join(this.folder, 'outbox');
+    const file = await readIfThere(path);
     if (!file) return undefined;
-    const e = outboxSchema.parse(unpack(file));
-    return { ...e, ifAccepted: toFloats(e.ifAccepted), ifRejected: toFloats(e.ifRejected) };
+    try {
+      const e = outboxSchema.parse(unpack(file));
+      if (sha256Hex(e.blob) !== e.id) throw new Error('the update is not the one that was stored');
+      return { ...e, ifAccepted: toFloats(e.ifAccepted), ifRejected: toFloats(e.ifRejected) };
+    } catch (error) {
+      await rename(path, `${path}.damaged`);
+      damaged((error as Error).message);
+      return undefined;
+    }
+  }
+
+  /**
+   * A number for this run of the gateway that is larger than that of every run before, even where the
+   * clock was set back: it orders a late last will against a rebirth.
+   */
+  async nextSession(): Promise<number> {
+    const path = join(this.folder, 'session');
+    const last = Number((await readIfThere(path))?.toString('utf8') ?? 0) || 0;
+    const session = Math.max(Date.now(), last + 1);
+    await writeDurable(path, String(session));
+    return session;
   }
 
   async saveOutbox(entry: OutboxEntry): Promise<void> {

@@ -14,6 +14,10 @@ export interface ConfigSources {
 }
 
 const SECRET = /password|token|secret|privatekey/i;
+/** For addresses in settings, which are logged and printed. */
+export const withoutCredentials = (url: string): boolean => !/^\w+:\/\/[^/]*@/.test(url);
+export const CREDENTIALS = 'holds a password; put it in a file and name it with passwordFile, and set username';
+
 const isTree = (v: unknown): v is Tree => typeof v === 'object' && v !== null && !Array.isArray(v);
 
 /**
@@ -31,7 +35,8 @@ export function loadConfig<T extends z.ZodType>(schema: T, sources: ConfigSource
     const key = issue.code === 'unrecognized_keys' ? issue.keys.join(', ') : '';
     const where = origin.get(path) ?? (sources.file ? sources.file : 'defaults');
     const value = valueAt(tree, issue.path);
-    const shown = value === undefined ? '' : ` is ${SECRET.test(path) ? '[hidden]' : JSON.stringify(value)}`;
+    const secret = SECRET.test(path) || (typeof value === 'string' && !withoutCredentials(value));
+    const shown = value === undefined ? '' : ` is ${secret ? '[hidden]' : JSON.stringify(value)}`;
     return key
       ? `${where}: unknown field ${[path, key].filter(Boolean).join('.')}: remove it or correct its name`
       : `${where}: ${path || '(top level)'}${isTree(value) ? '' : shown}: ${issue.message}`;

@@ -1,4 +1,4 @@
-import { EXIT } from './errors.js';
+import { ConfigError, EXIT } from './errors.js';
 import type { Logger } from './logger.js';
 
 /** A started service: `ready` is told to the parent process, `stop` ends it and may be called once. */
@@ -47,7 +47,7 @@ export async function runDaemon(log: Logger, start: () => Promise<Service>): Pro
   } catch (error) {
     if (stopping) return;
     log.fatal({ err: error }, 'failed to start');
-    process.exit(EXIT.failed);
+    process.exit(error instanceof ConfigError ? EXIT.usage : EXIT.failed);
   }
   log.info(service.ready, 'ready');
   process.send?.({ type: 'ready', ...service.ready });

@@ -1,8 +1,8 @@
 export { type DaemonSpec, daemonCommand, runCommand } from './command.js';
-export { type ConfigSources, loadConfig, printConfig } from './config.js';
+export { type ConfigSources, CREDENTIALS, loadConfig, printConfig, withoutCredentials } from './config.js';
 export { runDaemon, type Service } from './daemon.js';
 export { ConfigError, EXIT } from './errors.js';
-export { listFolder, readIfThere, writeDurable } from './files.js';
+export { listFolder, readIfThere, readJson, writeDurable } from './files.js';
 export { createLogger, type Logger, logSchema } from './logger.js';
 export { type BrokerConfig, brokerSchema, type ConnectOptions, connectBroker, type MqttClient } from './mqtt.js';
 export { SerialQueue } from './queue.js';

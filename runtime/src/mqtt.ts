@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { z } from 'zod';
+import { CREDENTIALS, withoutCredentials } from './config.js';
 import { ConfigError } from './errors.js';
 import type { Logger } from './logger.js';
 
@@ -11,6 +12,7 @@ export const brokerSchema = z
     url: z
       .string()
       .regex(/^(mqtts?|wss?):\/\//, 'expected mqtt://, mqtts://, ws:// or wss://')
+      .refine(withoutCredentials, CREDENTIALS)
       .default('mqtt://127.0.0.1:1883'),
     username: z.string().optional(),
     /** File that holds the password, so that it is in no config and no process list. */

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { loadConfig, printConfig } from './config.js';
 import { ConfigError } from './errors.js';
 import { listFolder, readIfThere, writeDurable } from './files.js';
+import { brokerSchema } from './mqtt.js';
 import { SerialQueue } from './queue.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'ecavg-runtime-'));
@@ -78,6 +79,11 @@ describe('config', () => {
       message(() => load('- a')),
       /must hold a map/,
     );
+  });
+  test('an address with a password in it is refused without being shown', () => {
+    const text = message(() => loadConfig(brokerSchema, { file: file('url: mqtt://user:hunter2@host:1883') }));
+    assert.match(text, /url is \[hidden\]: holds a password; put it in a file/);
+    assert.doesNotMatch(text, /hunter2/);
   });
   test('secrets are neither printed nor quoted in errors', () => {
     assert.doesNotMatch(printConfig({ password: 'hunter2', nested: [{ apiToken: 'abc' }] }), /hunter2|abc/);

@@ -39,7 +39,9 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
 
   before(async () => {
     await fleet.broker();
-    ({ events } = await fleet.cloud({ rounds: { count: 1, quorum: 1, deadlineSeconds: 100, minEdges: 2 } }));
+    ({ events } = await fleet.cloud({
+      rounds: { count: 2, quorum: 1, deadlineSeconds: 100, minEdges: 2, settleSeconds: 0 },
+    }));
     client = await mqtt.connectAsync(fleet.brokerUrl, { clientId: 'liar' });
     messages = client as unknown as EventEmitter;
     await client.subscribeAsync(
@@ -189,10 +191,30 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
     assert.equal((await accepted()).status, 'accepted');
     const { data } = await events.until('round-closed');
     assert.deepEqual((data.accepted as string[]).sort(), ['edge-0', LIAR]);
+    assert.equal(data.version, 2);
     // Sent again after the round: the same answer, and no second count.
     assert.equal((await accepted()).status, 'accepted');
     await refusedBlob('duplicate', encodeUpdate({ ...good(), samples: 11 }, zeros()));
-    assert.equal(events.seen.filter((e) => e.type === 'accepted').length, 2);
+    assert.equal(events.seen.filter((e) => e.type === 'accepted' && e.data.round === 1).length, 2);
+  });
+
+  test('a well-formed update that would ruin the model: the guard keeps the version before', async () => {
+    await events.until('round-opened', (d) => d.round === 2);
+    round = decodeMessage('round', await retained(topics.round(MODEL)));
+    assert.deepEqual([round.round, round.state, round.base.version], [2, 'open', 2]);
+    const ruin = Float32Array.from({ length: layout.total }, (_, i) => 50 * Math.sin(i * i));
+    const poison = codec('int8-brotli').encode(ruin, layout, {});
+    for (const c of updateChunks(encodeUpdate({ ...good(), samples: 1e6 }, poison), envelope())) {
+      await client.publishAsync(update, Buffer.from(encodeMessage('update', c)), { qos: 1 });
+    }
+    const { data } = await events.until('round-closed', (d) => d.round === 2);
+    assert.equal(data.decision, 'kept-previous');
+    assert.equal(data.version, 2);
+    assert.ok((data.average as number) < (data.previous as number) - 0.1, JSON.stringify(data));
+    const { versions } = await fleet.state();
+    assert.equal(versions.length, 2);
+    manifest = decodeMessage('manifest', await retained(topics.manifest(MODEL)));
+    assert.equal(manifest.version, 2);
   });
 
   test('every refusal was counted by its reason', async () => {

@@ -35,7 +35,6 @@ export class Tracker {
   readonly rounds: RoundLine[] = [];
   round = 0;
   upFloat32 = 0;
-  upPayload = 0;
   down = 0;
   rejected = 0;
   /** True once the last round is closed and its version, if it made one, was reported on by all. */
@@ -70,7 +69,6 @@ export class Tracker {
         return `round ${this.round}: ${(data.participants as string[]).length} gateways train ${data.epochs} epochs from version ${data.base}`;
       case 'accepted':
         this.upFloat32 += Number(data.float32);
-        this.upPayload += Number(data.bytes);
         if (!edge) return undefined;
         edge.state = 'update sent';
         edge.bytesUp += Number(data.bytes);
@@ -107,7 +105,7 @@ export class Tracker {
     edge.serving = values.testServing;
     edge.kept = event === 'kept';
     edge.state = edge.kept ? 'kept its own' : 'updated';
-    return this.round > 0
+    return edge.trained !== undefined
       ? `round ${this.round}: ${edge.name} ${percent(edge.trained)} -> ${percent(edge.serving)}${edge.kept ? ' (kept its own model)' : ''}`
       : undefined;
   }
