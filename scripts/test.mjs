@@ -24,5 +24,13 @@ if (files.length === 0) {
 }
 // Integration tests start whole fleets: one file at a time keeps their timing that of a machine in use.
 const concurrency = kinds.includes('integration') ? 1 : 2;
-const args = ['--test', '--test-reporter=spec', `--test-concurrency=${concurrency}`, ...flags, ...files];
+const args = [
+  '--import',
+  './scripts/fixed-seeds.mjs',
+  '--test',
+  '--test-reporter=spec',
+  `--test-concurrency=${concurrency}`,
+  ...flags,
+  ...files,
+];
 process.exit(spawnSync(process.execPath, args, { stdio: 'inherit' }).status ?? 1);

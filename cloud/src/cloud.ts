@@ -36,7 +36,8 @@ export async function startCloud(config: CloudConfig, log: Logger): Promise<Serv
 
   const client = connectBroker(config.broker, { clientId: `ecavg-${config.fleet}-cloud-${model}` }, log);
   const { data } = reference.guard;
-  const publisher = new Publisher(client, topics, model, { classes: data.classes, simulated: data.simulated });
+  const task = { classes: data.classes, simulated: data.simulated };
+  const publisher = new Publisher(client, topics, model, task, config.publish.wholeBytes);
   const inbox = new Inbox(
     { model, topics, layout: artifact.layout },
     store,

@@ -53,6 +53,12 @@ export const cloudConfigSchema = z.strictObject({
       ...trainSchema,
     })
     .prefault({}),
+  publish: z
+    .strictObject({
+      /** A model of at most this size is also published in one message, for sensors that make one subscription. */
+      wholeBytes: z.int().min(0).max(268_435_455).default(1_048_576),
+    })
+    .prefault({}),
   codec: z
     .strictObject({
       name: z.enum(names(CODECS)).default('topk-brotli'),

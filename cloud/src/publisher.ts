@@ -13,9 +13,6 @@ import {
 import type { MqttClient } from '@ecavg/runtime';
 import type { Version } from './registry.js';
 
-/** A model of at most this size is also published whole, for sensors that make one subscription. */
-const WHOLE_BYTES = 1 << 20;
-
 /** What a manifest says of the data and the task. */
 export interface TaskInfo {
   readonly classes: readonly string[];
@@ -32,6 +29,7 @@ export class Publisher {
     private readonly topics: Topics,
     private readonly model: string,
     private readonly task: TaskInfo,
+    private readonly wholeBytes: number,
   ) {}
 
   /**
@@ -81,7 +79,7 @@ export class Publisher {
     await this.#sendChunks(body.train, artifact.train);
     await this.#sendChunks(body.infer, artifact.infer);
     await this.#retain(this.topics.manifest(this.model), encodeMessage('manifest', body));
-    if (artifact.infer.length <= WHOLE_BYTES) await this.#retain(this.topics.onnx(this.model), artifact.infer);
+    if (artifact.infer.length <= this.wholeBytes) await this.#retain(this.topics.onnx(this.model), artifact.infer);
   }
 
   async #sendChunks(ref: BlobRef, blob: Uint8Array): Promise<void> {

@@ -8,7 +8,16 @@ import { EXIT } from '@ecavg/runtime';
 import { createDisplay, mean, summaryTable } from './display.js';
 import { followEvents } from './events.js';
 import { type Child, Processes } from './processes.js';
-import { cloudYaml, type DemoOptions, dataConfig, edgeName, edgeYaml, FLEET, scenarioTitle } from './scenario.js';
+import {
+  brokerYaml,
+  cloudYaml,
+  type DemoOptions,
+  dataConfig,
+  edgeName,
+  edgeYaml,
+  FLEET,
+  scenarioTitle,
+} from './scenario.js';
 import { formatBytes, Tracker } from './tracker.js';
 
 const ECAVG = fileURLToPath(new URL('../../bin/ecavg.js', import.meta.url));
@@ -86,7 +95,7 @@ async function conduct(
     writeFileSync(file, yaml);
     return processes.start(name, [ECAVG, kind, '--config', file]);
   };
-  const broker = await daemon('broker', 'broker', 'log: { format: json }\nlisten: { port: 0 }\n');
+  const broker = await daemon('broker', 'broker', brokerYaml());
   const url = String(broker.ready.url);
   const cloud = await daemon('cloud', 'cloud', cloudYaml(options, url, folder));
   const dashboard = String(cloud.ready.dashboard);

@@ -49,6 +49,13 @@ export function edgeName(index: number): string {
   return `gateway-${index + 1}`;
 }
 
+/** Largest model that the demo's sensor can get: all of the zoo. */
+const MAX_MODEL_BYTES = 16 << 20;
+
+export function brokerYaml(): string {
+  return stringify({ log: { format: 'json' }, listen: { port: 0 }, maxPayloadBytes: MAX_MODEL_BYTES });
+}
+
 /** Config files of the three daemons, as anyone would write them. */
 export function cloudYaml(options: DemoOptions, brokerUrl: string, folder: string): string {
   const settings = SETTINGS[options.scenario];
@@ -66,6 +73,7 @@ export function cloudYaml(options: DemoOptions, brokerUrl: string, folder: strin
     },
     data: dataConfig(options),
     rounds: { count: options.rounds, minEdges: options.edges, deadlineSeconds: 60, ...settings.rounds },
+    publish: { wholeBytes: MAX_MODEL_BYTES },
     codec: settings.codec,
     fineTune: settings.fineTune,
   });

@@ -143,6 +143,13 @@ describe('mnist', () => {
     assert.deepEqual(read(), first);
   });
 
+  test('where the cache can not be written, the digits are read all the same', () => {
+    const blocked = join(cache, 'a-file');
+    writeFileSync(blocked, '');
+    assert.equal(loadMnist(join(blocked, 'folder')).length, 10_000);
+    rmSync(blocked);
+  });
+
   test('train, reference, test and the shards of all gateways are disjoint by sample and by content', () => {
     const config = { dataset: 'mnist', partition: 'dirichlet', alpha: 0.5, gateways: 8, seed: 1 } as const;
     const shared = openData(config);

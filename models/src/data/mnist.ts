@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -55,7 +55,7 @@ function readCache(file: string): { pixels: Uint8Array; labels: Int32Array } | u
   try {
     bytes = readFileSync(file);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (['ENOENT', 'ENOTDIR', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
     throw error;
   }
   const body = bytes.subarray(40);
@@ -82,12 +82,23 @@ function convert(folder: string, file: string): { pixels: Uint8Array; labels: In
   const count = Buffer.alloc(4);
   count.writeUInt32LE(total);
   const body = Buffer.concat([count, Uint8Array.from(labels), pixels]);
-  mkdirSync(dirname(file), { recursive: true });
+  writeCache(file, Buffer.concat([MAGIC, createHash('sha256').update(body).digest(), body]));
+  return { pixels, labels };
+}
+
+/** Where the cache can't be written (a sandbox, a full disk), the next start converts again: slower, the same data. */
+function writeCache(file: string, bytes: Buffer): void {
   // Several processes may convert at once: each writes its own file, and the rename is atomic.
   const own = `${file}.${process.pid}`;
-  writeFileSync(own, Buffer.concat([MAGIC, createHash('sha256').update(body).digest(), body]));
-  renameSync(own, file);
-  return { pixels, labels };
+  try {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(own, bytes);
+    renameSync(own, file);
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    if (['ENOSPC', 'EDQUOT'].includes(code)) rmSync(own, { force: true });
+    else if (!['EACCES', 'EPERM', 'EROFS', 'ENOTDIR'].includes(code)) throw error;
+  }
 }
 
 /** Samples with the same pixels share a group. */

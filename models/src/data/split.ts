@@ -64,8 +64,8 @@ export function standardSplit(data: DataSet, seed: number, shares = { test: 0.2,
 
 /**
  * Label-skewed shards (Hsu, Qi, Brown 2019): each class is dealt to the parts by shares drawn from a
- * symmetric Dirichlet(alpha); a small alpha means that a part sees few classes. Groups stay whole.
- * Drawn again until each part has `minimum` samples.
+ * symmetric Dirichlet(alpha); a small alpha means that a part sees few classes. Groups stay whole. A part
+ * that a draw left with fewer than `minimum` samples gets groups from the largest part.
  */
 export function partitionDirichlet(
   data: DataSet,
@@ -78,16 +78,28 @@ export function partitionDirichlet(
   if (indices.length < parts * minimum) {
     throw new RangeError(`${indices.length} samples can't give ${parts} parts at least ${minimum} each`);
   }
-  for (let attempt = 0; attempt < 200; attempt++) {
-    const shards = dealOnce(data, indices, parts, alpha, new Random(seed, `dirichlet/${attempt}`));
-    if (shards.every((s) => s.length >= minimum)) return shards.map((s) => Int32Array.from(s).sort());
-  }
-  throw new RangeError(
-    `no Dirichlet(${alpha}) draw gave ${parts} parts at least ${minimum} samples each: raise alpha or lower the number of parts`,
-  );
+  const shards = deal(data, indices, parts, alpha, new Random(seed, 'dirichlet'));
+  topUp(data, shards, minimum);
+  return shards.map((s) => Int32Array.from(s).sort());
 }
 
-function dealOnce(data: DataSet, indices: Int32Array, parts: number, alpha: number, random: Random): number[][] {
+/** Moves the last groups of the largest part to parts below the minimum. */
+function topUp(data: DataSet, shards: number[][], minimum: number): void {
+  for (const poor of shards) {
+    while (poor.length < minimum) {
+      const rich = shards.reduce((a, b) => (b.length > a.length ? b : a));
+      const group = data.groups[rich.at(-1) as number];
+      const moved = rich.filter((i) => data.groups[i] === group);
+      if (rich.length - moved.length < minimum)
+        throw new RangeError(`groups of ${moved.length} samples are too large for ${shards.length} parts`);
+      const kept = rich.filter((i) => data.groups[i] !== group);
+      rich.splice(0, rich.length, ...kept);
+      poor.push(...moved);
+    }
+  }
+}
+
+function deal(data: DataSet, indices: Int32Array, parts: number, alpha: number, random: Random): number[][] {
   const shards: number[][] = Array.from({ length: parts }, () => []);
   const target = (1.5 * indices.length) / parts;
   for (let label = 0; label < data.classes.length; label++) {
