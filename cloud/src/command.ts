@@ -17,6 +17,7 @@ model:
   id: digits
   architecture: mlp
 rounds:
+  intervalSeconds: 3600
   minEdges: 3
   quorum: 0.6
   deadlineSeconds: 300

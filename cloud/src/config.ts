@@ -40,6 +40,8 @@ export const cloudConfigSchema = z.strictObject({
     .strictObject({
       /** How many rounds to run; 0 goes on for ever. */
       count: z.int().min(0).default(0),
+      /** A round opens at least this long after the one before opened. */
+      intervalSeconds: z.number().min(0).max(2_000_000).default(60),
       /** Edges that must be online before a round opens. */
       minEdges: z.int().min(1).default(1),
       /** Share of the edges online at the opening whose updates are needed to close. */

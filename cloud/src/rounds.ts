@@ -44,6 +44,7 @@ export class RoundManager {
   #deadline: NodeJS.Timeout | undefined;
   #settle: { version: number; until: number; timer: NodeJS.Timeout } | undefined;
   #retry: NodeJS.Timeout | undefined;
+  #interval: NodeJS.Timeout | undefined;
   #finished = false;
   #stopped = false;
 
@@ -77,6 +78,7 @@ export class RoundManager {
     clearTimeout(this.#deadline);
     clearTimeout(this.#settle?.timer);
     clearTimeout(this.#retry);
+    clearTimeout(this.#interval);
     await this.queue.idle();
   }
 
@@ -115,7 +117,11 @@ export class RoundManager {
       this.#finished = true;
       return;
     }
-    if (members.online.length >= config.rounds.minEdges) await this.#open(round);
+    const interval = config.rounds.intervalSeconds * 1000;
+    const wait = Math.min(interval, (state?.openedAt ?? 0) + interval - Date.now());
+    clearTimeout(this.#interval);
+    if (wait > 0) this.#interval = setTimeout(() => this.advance(), wait + 5);
+    else if (members.online.length >= config.rounds.minEdges) await this.#open(round);
   }
 
   async #complete(state: RoundState): Promise<boolean> {
@@ -124,11 +130,12 @@ export class RoundManager {
     const needed = Math.max(1, Math.ceil(this.parts.config.rounds.quorum * state.participants.length));
     const has = new Set(store.accepted.map((a) => a.header.edge));
     const waiting = state.participants.filter((e) => members.isOnline(e) && !has.has(e));
-    if (accepted >= needed && (waiting.length === 0 || Date.now() >= state.deadlineAt)) {
+    const overdue = this.#overdue(state);
+    if (accepted >= needed && (waiting.length === 0 || overdue)) {
       log.info({ round: state.round, accepted, needed, waiting }, 'closing the round');
       return true;
     }
-    if (Date.now() >= state.deadlineAt) {
+    if (overdue) {
       const next = { ...state, deadlineAt: Date.now() + this.parts.config.rounds.deadlineSeconds * 1000 };
       log.warn({ round: state.round, accepted, needed, waiting }, 'no quorum at the deadline: the round stays open');
       events.emit('deadline-extended', { round: state.round, accepted, needed });
@@ -137,6 +144,12 @@ export class RoundManager {
       this.#armDeadline(next.deadlineAt);
     }
     return false;
+  }
+
+  /** A deadline further away than a whole round means that the clock was set back. */
+  #overdue(state: RoundState): boolean {
+    const left = state.deadlineAt - Date.now();
+    return left <= 0 || left > this.parts.config.rounds.deadlineSeconds * 1000 + 1000;
   }
 
   async #open(round: number): Promise<void> {
@@ -249,6 +262,7 @@ export class RoundManager {
   #armDeadline(at: number): void {
     clearTimeout(this.#deadline);
     if (this.#stopped) return;
-    this.#deadline = setTimeout(() => this.advance(), Math.max(0, at - Date.now()) + 5);
+    const left = Math.min(at - Date.now(), this.parts.config.rounds.deadlineSeconds * 1000);
+    this.#deadline = setTimeout(() => this.advance(), Math.max(0, left) + 5);
   }
 }

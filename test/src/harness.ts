@@ -93,7 +93,14 @@ export class TestFleet {
       http: { port: 0 },
       model: { id: MODEL },
       data: this.data(),
-      rounds: { count: 1, minEdges: this.gateways, settleSeconds: 20, pretrainEpochs: 3, ...(rounds as Tree) },
+      rounds: {
+        count: 1,
+        intervalSeconds: 0,
+        minEdges: this.gateways,
+        settleSeconds: 20,
+        pretrainEpochs: 3,
+        ...(rounds as Tree),
+      },
       ...rest,
     });
     this.dashboard = String(child.ready.dashboard);

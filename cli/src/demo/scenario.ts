@@ -22,7 +22,7 @@ const SETTINGS = {
     batch: 32,
     rounds: { pretrainEpochs: 10, epochs: 2, learningRate: 0.05 },
     fineTune: { epochs: 3, learningRate: 0.01 },
-    codec: { name: 'topk-brotli', options: { fraction: 0.1 } },
+    codec: { name: 'topk-brotli', options: { fraction: 0.2 } },
   },
   vibration: {
     title: 'SIMULATED bearing vibration (no machine was measured)',
@@ -72,7 +72,13 @@ export function cloudYaml(options: DemoOptions, brokerUrl: string, folder: strin
       batch: settings.batch,
     },
     data: dataConfig(options),
-    rounds: { count: options.rounds, minEdges: options.edges, deadlineSeconds: 60, ...settings.rounds },
+    rounds: {
+      count: options.rounds,
+      intervalSeconds: 0,
+      minEdges: options.edges,
+      deadlineSeconds: 60,
+      ...settings.rounds,
+    },
     publish: { wholeBytes: MAX_MODEL_BYTES },
     codec: settings.codec,
     fineTune: settings.fineTune,
