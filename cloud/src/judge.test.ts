@@ -76,6 +76,16 @@ describe('the guard', () => {
     assert.equal(verdict.decision, 'kept-previous');
   });
 
+  test('an average so large that tuning it diverges is refused, and the round can close', async () => {
+    const verdict = await (await judge()).decide(
+      good,
+      good.map((w) => w * 1e30),
+      1,
+    );
+    assert.equal(verdict.decision, 'kept-previous');
+    assert.equal(verdict.fineTuned, undefined);
+  });
+
   test('the samples it tunes on and judges on are disjoint, and none is an edge’s', () => {
     const { split } = openData(config().data);
     const { tuning, guard } = Judge.reference(config());

@@ -2,6 +2,7 @@ import {
   type Artifact,
   type Evaluation,
   Evaluator,
+  ModelError,
   OrtTrainer,
   openData,
   splitByGroup,
@@ -82,7 +83,13 @@ export class Judge {
     const { epochs, learningRate, momentum } = this.config.fineTune;
     if (epochs === 0) return undefined;
     this.trainer.setWeights(weights);
-    await this.trainer.train(this.tuning, { epochs, learningRate, momentum, seed: this.config.model.seed + round });
+    try {
+      await this.trainer.train(this.tuning, { epochs, learningRate, momentum, seed: this.config.model.seed + round });
+    } catch (error) {
+      // Weights that can't be tuned (an update that blew them up) are one candidate less, not the end of the round.
+      if (error instanceof ModelError) return undefined;
+      throw error;
+    }
     return this.trainer.getWeights();
   }
 }

@@ -2,7 +2,7 @@ import type { MetricsMessage } from '@ecavg/protocol';
 import type { CloudConfig } from './config.js';
 import type { InboxCounters } from './inbox.js';
 import type { RoundOutcome } from './rounds.js';
-import type { Point } from './telemetry/points.js';
+import { finiteFields, type Point } from './telemetry/points.js';
 
 type Names = Pick<CloudConfig, 'fleet'> & { readonly model: string };
 
@@ -17,7 +17,7 @@ export function roundPoints(names: Names, outcome: RoundOutcome, wire: InboxCoun
   const round: Point = {
     measurement: 'ecavg_round',
     tags: { ...tags, decision: verdict.decision },
-    fields: {
+    fields: finiteFields({
       round: state.round,
       version,
       participants: state.participants.length,
@@ -25,17 +25,17 @@ export function roundPoints(names: Names, outcome: RoundOutcome, wire: InboxCoun
       samples: updates.reduce((a, u) => a + u.samples, 0),
       accuracy_previous: verdict.previous.accuracy,
       accuracy_average: verdict.average.accuracy,
-      ...(verdict.fineTuned ? { accuracy_fine_tuned: verdict.fineTuned.accuracy } : {}),
+      accuracy_fine_tuned: verdict.fineTuned?.accuracy,
       loss_previous: verdict.previous.loss,
       loss_average: verdict.average.loss,
       duration_seconds: seconds,
-    },
+    }),
     at,
   };
   const model: Point = {
     measurement: 'ecavg_model',
     tags,
-    fields: { version, parameters, accuracy: score?.accuracy ?? 0, loss: score?.loss ?? 0 },
+    fields: finiteFields({ version, parameters, accuracy: score?.accuracy, loss: score?.loss }),
     at,
   };
   const total: Point = {
@@ -60,7 +60,7 @@ export function edgePoint(names: Names, { edge, event, round, version, values }:
   return {
     measurement: 'ecavg_edge',
     tags: { fleet: names.fleet, model: names.model, edge, event },
-    fields: { round, version, ...Object.fromEntries(fields) },
+    fields: { ...Object.fromEntries(fields), round, version },
     at: Date.now(),
   };
 }

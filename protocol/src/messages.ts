@@ -113,7 +113,7 @@ export const schemas = {
     event: z.enum(['trained', 'adopted', 'kept']),
     round: count,
     version: z.int().min(1),
-    values: z.record(z.string().max(60), finite),
+    values: z.record(z.string().regex(/^[a-z][A-Za-z0-9]{0,59}$/), finite),
   }),
 } as const;
 

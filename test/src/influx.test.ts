@@ -99,6 +99,24 @@ describe('InfluxDB', { skip: 'skip' in influxd && influxd.skip, timeout: 120_000
     }
   });
 
+  test('points that the server calls malformed are dropped, and those behind them arrive', async () => {
+    const sink = new InfluxTelemetry({ ...settings(), database: 'malformed' }, log, 50);
+    const point = (fields: Record<string, number | string>) =>
+      ({ measurement: 'ecavg_model', tags: {}, fields, at: 1 }) as const;
+    sink.write([point({ version: 1 })]);
+    await sink.flushed();
+    // The same field with another type.
+    sink.write([point({ version: 'two' })]);
+    await sink.flushed();
+    sink.write([{ ...point({ version: 3 }), at: 2 }]);
+    await sink.flushed();
+    assert.deepEqual(
+      (await sink.query('ecavg_model', 10)).map((p) => p.fields.version),
+      [3, 1],
+    );
+    await sink.close();
+  });
+
   test('points wait while the server is away and arrive when it is back', async () => {
     const sink = new InfluxTelemetry({ ...settings(), database: 'away' }, log, 50);
     const point = (n: number) =>

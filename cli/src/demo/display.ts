@@ -56,7 +56,8 @@ export function summaryTable(tracker: Tracker, server: number | undefined): stri
   });
   for (const e of tracker.edges) {
     const change = e.before === undefined || e.serving === undefined ? '-' : signed(e.serving - e.before);
-    table.push([e.name, String(e.samples), percent(e.before), percent(server), percent(e.serving), change]);
+    const after = `${percent(e.serving)}${e.kept ? ' (own *)' : ''}`;
+    table.push([e.name, String(e.samples), percent(e.before), percent(server), after, change]);
   }
   const [before, after] = [mean(tracker.edges.map((e) => e.before)), mean(tracker.edges.map((e) => e.serving))];
   table.push([
@@ -67,7 +68,10 @@ export function summaryTable(tracker: Tracker, server: number | undefined): stri
     percent(after),
     before && after ? signed(after - before) : '-',
   ]);
-  return table.toString();
+  const note = tracker.edges.some((e) => e.kept)
+    ? "\n* the new version was worse on this gateway's own validation samples, so it kept the model it trained"
+    : '';
+  return table.toString() + note;
 }
 
 function signed(value: number): string {

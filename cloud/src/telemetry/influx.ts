@@ -99,8 +99,12 @@ export class InfluxTelemetry implements TelemetrySink {
         try {
           await this.#db.writePoints(batch, { precision: 'ms' });
         } catch (error) {
-          this.#buffer.unshift(...batch);
-          throw error;
+          // What InfluxDB calls malformed it will refuse again: keeping it would hold up everything behind it.
+          if (statusOf(error) !== 400) {
+            this.#buffer.unshift(...batch);
+            throw error;
+          }
+          this.log.error({ err: error, points: batch.length }, 'InfluxDB refused points; they are dropped');
         }
       }
     } catch (error) {
@@ -117,4 +121,8 @@ export class InfluxTelemetry implements TelemetrySink {
     const rows = await this.#db.query<{ tagKey: string }>(`SHOW TAG KEYS FROM ${quote.measurement(measurement)}`);
     return new Set(rows.map((r) => r.tagKey));
   }
+}
+
+function statusOf(error: unknown): number | undefined {
+  return (error as { res?: { statusCode?: number } }).res?.statusCode;
 }

@@ -20,3 +20,10 @@ export interface TelemetrySink {
   /** Writes out what is pending. */
   close(): Promise<void>;
 }
+
+/** Fields without those that are no finite number: a diverged loss has no place in a time series. */
+export function finiteFields(fields: Readonly<Record<string, number | undefined>>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(fields).filter((e): e is [string, number] => e[1] !== undefined && Number.isFinite(e[1])),
+  );
+}
