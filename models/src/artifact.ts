@@ -1,11 +1,6 @@
 import { type Layout, sha256Hex } from '@ecavg/protocol';
-import {
-  buildTrainingGraph,
-  type TrainingGraphOptions,
-  type TrainingInfo,
-  trainingInfo,
-  trainingLayout,
-} from './autodiff/trainingGraph.js';
+import { type TrainingInfo, trainingInfo, trainingLayout } from './autodiff/info.js';
+import { buildTrainingGraph, type TrainingGraphOptions } from './autodiff/trainingGraph.js';
 import { type ModelProto, parseModel, serializeModel } from './onnx/model.js';
 import { extractWeights, withWeights } from './weights.js';
 

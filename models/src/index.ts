@@ -1,13 +1,10 @@
 export { type Artifact, prepareArtifact, readArtifact, updateArtifact } from './artifact.js';
-export { LOSSES, type Loss } from './autodiff/losses.js';
-export {
-  buildTrainingGraph,
-  SUPPORTED_OPS,
-  type TrainingGraphOptions,
-  type TrainingInfo,
-  trainingInfo,
-  trainingLayout,
-} from './autodiff/trainingGraph.js';
+export { type TrainingInfo, trainingInfo, trainingLayout } from './autodiff/info.js';
+export { LOSSES, type Loss, type LossOptions } from './autodiff/losses.js';
+export type { AdamWOptions, OptimizerOptions, SgdOptions } from './autodiff/optimizers.js';
+export { SUPPORTED_OPS } from './autodiff/table.js';
+export { batchNormTensors } from './autodiff/tensors.js';
+export { buildTrainingGraph, type TrainingGraphOptions } from './autodiff/trainingGraph.js';
 export { type DataConfig, dataConfigSchema, gatewayShard, openData, type SharedData } from './data/config.js';
 export { type DataSet, labelHistogram, sampleSize, type View } from './data/dataset.js';
 export { cacheDir, loadMnist } from './data/mnist.js';
@@ -21,4 +18,5 @@ export { Evaluator } from './train/evaluator.js';
 export { OrtTrainer } from './train/ortTrainer.js';
 export type { Evaluation, Trainer, TrainOptions, TrainResult } from './train/types.js';
 export { extractWeights, withWeights } from './weights.js';
-export { type ModelSpec, ZOO, zooModel } from './zoo/index.js';
+export { ZOO, type ZooInfo, zooModel } from './zoo/index.js';
+export type { ModelSpec } from './zoo/spec.js';

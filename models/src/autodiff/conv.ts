@@ -1,5 +1,7 @@
-import { describeNode, intAttr, intsAttr, ModelError, type NodeProto, stringAttr } from '../onnx/model.js';
-import type { GradRule } from './rules.js';
+import { intAttr, intsAttr, type NodeProto, stringAttr } from '../onnx/model.js';
+import { type GradContext, type GradRule, input, output, type Rules, unsupported } from './rules.js';
+
+type Shape = readonly number[];
 
 /** Stride, dilation, kernel and explicit padding of a Conv or pooling window, for any spatial rank. */
 export interface Window {
@@ -10,13 +12,8 @@ export interface Window {
   readonly end: number[];
 }
 
-/** Resolves the defaults and `auto_pad` against the concrete shapes of input and output. */
-export function windowOf(
-  node: NodeProto,
-  input: readonly number[],
-  output: readonly number[],
-  kernel: readonly number[],
-): Window {
+/** Resolves the defaults and `auto_pad` against the concrete shapes it goes from and to. */
+export function windowOf(node: NodeProto, from: Shape, to: Shape, kernel: Shape): Window {
   const rank = kernel.length;
   const strides = intsAttr(node, 'strides', Array(rank).fill(1));
   const dilations = intsAttr(node, 'dilations', Array(rank).fill(1));
@@ -26,8 +23,8 @@ export function windowOf(
     return { kernel: [...kernel], strides, dilations, begin: pads.slice(0, rank), end: pads.slice(rank) };
   }
   const total = kernel.map((k, i) => {
-    const reach = ((output[i + 2] ?? 1) - 1) * (strides[i] ?? 1) + (k - 1) * (dilations[i] ?? 1) + 1;
-    return Math.max(0, reach - (input[i + 2] ?? 1));
+    const reach = ((to[i + 2] ?? 1) - 1) * (strides[i] ?? 1) + (k - 1) * (dilations[i] ?? 1) + 1;
+    return Math.max(0, reach - (from[i + 2] ?? 1));
   });
   const half = total.map((t) => Math.floor(t / 2));
   const rest = total.map((t, i) => t - (half[i] ?? 0));
@@ -35,55 +32,103 @@ export function windowOf(
   return { kernel: [...kernel], strides, dilations, begin, end };
 }
 
-/** Rows that a ConvTranspose must add at the end to give back `input`'s size. */
-export function outputPadding(w: Window, input: readonly number[], output: readonly number[]): number[] {
+/** Rows that a ConvTranspose must add at the end to give back `from`'s size. */
+export function outputPadding(w: Window, from: Shape, to: Shape): number[] {
   return w.kernel.map((k, i) => {
     const back =
-      ((output[i + 2] ?? 1) - 1) * (w.strides[i] ?? 1) +
+      ((to[i + 2] ?? 1) - 1) * (w.strides[i] ?? 1) +
       (k - 1) * (w.dilations[i] ?? 1) +
       1 -
       (w.begin[i] ?? 0) -
       (w.end[i] ?? 0);
-    return (input[i + 2] ?? 1) - back;
+    return (from[i + 2] ?? 1) - back;
   });
 }
 
 /**
- * dX is the transposed convolution of dY with W. dW is a convolution of X with dY where batch and
- * channels swap places and stride and dilation swap roles; what it computes past the kernel's size
- * (rows that the stride skipped) is cut off.
+ * dL/dW of a convolution from x [N, Cin, ...] to y [N, Cout, ...]: a convolution of x with dy where batch and
+ * channels swap places and stride and dilation swap roles; what it computes past the kernel's size (rows
+ * that the stride skipped) is cut off. Shape [Cout, Cin / group, ...kernel].
  */
-const conv: GradRule = (node, dy, { b, shape, needs }) => {
-  const [x = '', w = '', bias] = node.input;
-  const group = intAttr(node, 'group', 1);
-  if (group !== 1)
-    throw new ModelError(`${describeNode(node)}: gradients of grouped convolutions are not supported yet`);
-  const [sx, sw, sy] = [shape(x), shape(w), shape(node.output[0] as string)];
-  const win = windowOf(node, sx, sy, sw.slice(2));
-  const pads = [...win.begin, ...win.end];
+function weightGradient(
+  ctx: GradContext,
+  x: string,
+  dy: string,
+  sx: Shape,
+  sy: Shape,
+  win: Window,
+  group: number,
+): string {
+  const { b } = ctx;
   const spatial = win.kernel.map((_, i) => i + 2);
+  const swap = { perm: [1, 0, ...spatial] };
+  const [batch = 1, channels = 1] = sx;
+  const data =
+    group === 1
+      ? b.op('Transpose', [x], swap)
+      : // [N, G c, ...] -> [c, G N, ...]: the groups stay apart, the batch becomes the channels of each.
+        b.op('Reshape', [
+          b.op('Transpose', [b.op('Reshape', [x, b.ints([batch, group, channels / group, ...sx.slice(2)])])], {
+            perm: [2, 1, 0, ...spatial.map((i) => i + 1)],
+          }),
+          b.ints([channels / group, group * batch, ...sx.slice(2)]),
+        ]);
+  const full = b.op('Conv', [data, b.op('Transpose', [dy], swap)], {
+    strides: win.dilations,
+    dilations: win.strides,
+    pads: [...win.begin, ...win.end],
+    kernel_shape: sy.slice(2),
+    group,
+  });
+  const cut = b.op('Slice', [full, b.ints(spatial.map(() => 0)), b.ints(win.kernel), b.ints(spatial)]);
+  return b.op('Transpose', [cut], swap);
+}
+
+const biasGradient = ({ b, needs }: GradContext, bias: string, dy: string, rank: number): string | undefined => {
+  if (!bias || !needs(bias)) return undefined;
+  const axes = [...Array(rank).keys()].filter((i) => i !== 1);
+  return b.op('ReduceSum', [dy, b.ints(axes)], { keepdims: 0 });
+};
+
+/** dX is the transposed convolution of dY with W. */
+const conv: GradRule = (node, dy, ctx) => {
+  const { b, shape, needs } = ctx;
+  const [x, w] = [input(node, 0), input(node, 1)];
+  const group = intAttr(node, 'group', 1);
+  const [sx, sy] = [shape(x), shape(output(node))];
+  const win = windowOf(node, sx, sy, shape(w).slice(2));
   const dX = needs(x)
     ? b.op('ConvTranspose', [dy, w], {
         strides: win.strides,
         dilations: win.dilations,
-        pads,
+        pads: [...win.begin, ...win.end],
         output_padding: outputPadding(win, sx, sy),
+        group,
       })
     : undefined;
-  let dW: string | undefined;
-  if (needs(w)) {
-    const swap = { perm: [1, 0, ...spatial] };
-    const full = b.op('Conv', [b.op('Transpose', [x], swap), b.op('Transpose', [dy], swap)], {
-      strides: win.dilations,
-      dilations: win.strides,
-      pads,
-      kernel_shape: sy.slice(2),
-    });
-    const cut = b.op('Slice', [full, b.ints(spatial.map(() => 0)), b.ints(win.kernel), b.ints(spatial)]);
-    dW = b.op('Transpose', [cut], swap);
-  }
-  const dB = bias && needs(bias) ? b.op('ReduceSum', [dy, b.ints([0, ...spatial])], { keepdims: 0 }) : undefined;
-  return [dX, dW, dB];
+  const dW = needs(w) ? weightGradient(ctx, x, dy, sx, sy, win, group) : undefined;
+  return [dX, dW, biasGradient(ctx, input(node, 2), dy, sx.length)];
 };
 
-export const convRules: Readonly<Record<string, GradRule>> = { Conv: conv };
+/** The transposed convolution is the gradient of a convolution from its output to its input, so its own is that convolution. */
+const convTranspose: GradRule = (node, dy, ctx) => {
+  const { b, shape, needs } = ctx;
+  const [x, w] = [input(node, 0), input(node, 1)];
+  const group = intAttr(node, 'group', 1);
+  if (intsAttr(node, 'output_shape', []).length > 0) unsupported(node, 'output_shape; give pads instead');
+  if (stringAttr(node, 'auto_pad', 'NOTSET') !== 'NOTSET') unsupported(node, 'auto_pad; give pads instead');
+  const [sx, sy] = [shape(x), shape(output(node))];
+  const win = windowOf(node, sy, sx, shape(w).slice(2));
+  const dX = needs(x)
+    ? b.op('Conv', [dy, w], {
+        strides: win.strides,
+        dilations: win.dilations,
+        pads: [...win.begin, ...win.end],
+        group,
+      })
+    : undefined;
+  const dW = needs(w) ? weightGradient(ctx, dy, x, sy, sx, win, group) : undefined;
+  return [dX, dW, biasGradient(ctx, input(node, 2), dy, sx.length)];
+};
+
+export const convRules: Rules = { Conv: conv, ConvTranspose: convTranspose };

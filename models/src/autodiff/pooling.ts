@@ -1,13 +1,10 @@
-import { describeNode, intAttr, intsAttr, ModelError, type NodeProto } from '../onnx/model.js';
+import { intAttr, intsAttr, type NodeProto } from '../onnx/model.js';
 import { outputPadding, windowOf } from './conv.js';
-import type { GradContext, GradRule } from './rules.js';
-
-const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
+import { type GradContext, type GradRule, input, output, product, type Rules, unsupported } from './rules.js';
 
 function poolWindow(node: NodeProto, { shape }: GradContext) {
-  if (intAttr(node, 'ceil_mode', 0) !== 0)
-    throw new ModelError(`${describeNode(node)}: ceil_mode is not supported yet`);
-  const [sx, sy] = [shape(node.input[0] as string), shape(node.output[0] as string)];
+  if (intAttr(node, 'ceil_mode', 0) !== 0) unsupported(node, 'ceil_mode; pad the input instead');
+  const [sx, sy] = [shape(input(node, 0)), shape(output(node))];
   return { sx, sy, win: windowOf(node, sx, sy, intsAttr(node, 'kernel_shape', [])) };
 }
 
@@ -69,11 +66,11 @@ function windowCounts(
 }
 
 const globalAveragePool: GradRule = (node, dy, { b, shape }) => {
-  const sx = shape(node.input[0] as string);
+  const sx = shape(input(node, 0));
   return [b.op('Expand', [b.op('Mul', [dy, b.scalar(1 / product(sx.slice(2)))]), b.ints(sx)])];
 };
 
-export const poolingRules: Readonly<Record<string, GradRule>> = {
+export const poolingRules: Rules = {
   MaxPool: maxPool,
   AveragePool: averagePool,
   GlobalAveragePool: globalAveragePool,

@@ -1,5 +1,5 @@
 import type { GraphBuilder } from '../onnx/builder.js';
-import type { NodeProto } from '../onnx/model.js';
+import { describeNode, ModelError, type NodeProto } from '../onnx/model.js';
 
 /** What a gradient rule can ask and emit. */
 export interface GradContext {
@@ -10,13 +10,49 @@ export interface GradContext {
   needs(tensor: string): boolean;
   /** The node as copied into the training graph; a rule may ask it for a further output. */
   forward(node: NodeProto): NodeProto;
+  /** Values of a constant integer tensor (axes, sizes, pads); undefined where it is none. */
+  ints(tensor: string): readonly number[] | undefined;
+  /** Tensors that the forward expansion of a node left for its gradient (batch normalisation, dropout). */
+  readonly saved: Map<NodeProto, Readonly<Record<string, string>>>;
 }
 
 /**
- * The vector-Jacobian product of one op: from dL/d(output 0) to dL/d(input i), by emitting ordinary
- * ONNX nodes. `undefined` for an input that gets none.
+ * The vector-Jacobian product of one op: from dL/d(output 0) to dL/d(input i), by emitting ordinary ONNX
+ * nodes. `undefined` for an input that gets none. `all` holds the gradients of every output.
  */
-export type GradRule = (node: NodeProto, dy: string, ctx: GradContext) => (string | undefined)[];
+export type GradRule = (
+  node: NodeProto,
+  dy: string,
+  ctx: GradContext,
+  all: readonly (string | undefined)[],
+) => (string | undefined)[];
+
+export type Rules = Readonly<Record<string, GradRule>>;
+
+export const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
+
+/** Negative axes count from the end. */
+export const axisOf = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
+
+export const input = (node: NodeProto, i: number): string => node.input[i] ?? '';
+export const output = (node: NodeProto, i = 0): string => node.output[i] ?? '';
+
+/** For the forms of an op that have no rule. */
+export function unsupported(node: NodeProto, what: string): never {
+  throw new ModelError(`${describeNode(node)} can't be trained through: ${what}`);
+}
+
+/** A constant integer input that a rule can't do without; `fallback` where the node leaves it out. */
+export function constantInts(
+  node: NodeProto,
+  i: number,
+  ctx: GradContext,
+  what: string,
+  fallback: readonly number[],
+): readonly number[] {
+  const name = input(node, i);
+  return name === '' ? fallback : (ctx.ints(name) ?? unsupported(node, `its ${what} must be constant`));
+}
 
 /** Sums `dy` (of shape `from`) over the axes that broadcasting added or stretched, back to shape `to`. */
 export function unbroadcast(b: GraphBuilder, dy: string, from: readonly number[], to: readonly number[]): string {

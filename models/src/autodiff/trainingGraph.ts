@@ -1,167 +1,207 @@
 import { clone } from '@bufbuild/protobuf';
-import { type Layout, makeLayout } from '@ecavg/protocol';
 import { NodeProtoSchema } from '../gen/onnx_pb.js';
 import { GraphBuilder, OPSET } from '../onnx/builder.js';
-import { DataType, describeNode, ModelError, type ModelProto, metadata, type NodeProto } from '../onnx/model.js';
-import { probeShapes } from '../onnx/probe.js';
-import { convRules } from './conv.js';
-import { denseRules } from './dense.js';
-import { elementwiseRules } from './elementwise.js';
-import { emitLoss, type Loss } from './losses.js';
-import { poolingRules } from './pooling.js';
-import type { GradContext, GradRule } from './rules.js';
+import {
+  DataType,
+  describeNode,
+  floatAttr,
+  floatData,
+  ModelError,
+  type ModelProto,
+  type NodeProto,
+} from '../onnx/model.js';
+import { probeModel } from '../onnx/probe.js';
+import { METADATA_KEY, type TrainingInfo } from './info.js';
+import { emitLoss, type Loss, type LossOptions } from './losses.js';
+import { expandBatchNorm } from './normalization.js';
+import { emitClipping, emitOptimizer, type OptimizerOptions, type StateTensor } from './optimizers.js';
+import { type GradContext, input, output } from './rules.js';
+import { RULES, SUPPORTED_OPS } from './table.js';
+import { chooseTensors } from './tensors.js';
 
-const RULES: Readonly<Record<string, GradRule>> = {
-  ...denseRules,
-  ...convRules,
-  ...poolingRules,
-  ...elementwiseRules,
-};
-
-/** The ops that can be trained through. */
-export const SUPPORTED_OPS: readonly string[] = Object.keys(RULES).sort();
-
-const METADATA_KEY = 'ecavg.training';
 const PREFIX = 'ecavg/';
-
-/** What a training graph says of itself, in its ONNX metadata. */
-export interface TrainingInfo {
-  readonly batch: number;
-  readonly loss: Loss;
-  /** Name and shape (batch first) of the model's input and output. */
-  readonly input: { readonly name: string; readonly shape: readonly number[] };
-  readonly output: { readonly name: string; readonly shape: readonly number[] };
-  readonly parameters: readonly { readonly name: string; readonly shape: readonly number[] }[];
-}
+const OLDEST_OPSET = 13;
 
 export interface TrainingGraphOptions {
   readonly loss: Loss;
+  readonly lossOptions?: LossOptions;
+  /** Default: sgd. */
+  readonly optimizer?: OptimizerOptions;
   /** Samples in a step; fixed in the graph, so that ONNX Runtime can plan its memory. */
   readonly batch: number;
   /** Shape of one sample, without the batch. */
   readonly sample: readonly number[];
+  /** Names of parameters to train, `*` for any text; default: all that are not frozen. */
+  readonly trainable?: readonly string[];
+  /** Names of parameters to leave as they are, `*` for any text. They become part of the training graph. */
+  readonly frozen?: readonly string[];
+  /** Scales the gradients down to this global norm. */
+  readonly clipNorm?: number;
+  /** Adds the FedProx term mu/2 |w - w_base|^2 (Li et al. 2020, arXiv:1812.06127, eq. 2). */
+  readonly proximal?: boolean;
+  /** train: batch statistics, and running ones that follow; frozen: the running ones as they are. Default: train. */
+  readonly batchNorm?: 'train' | 'frozen';
   /** Also output each gradient as `{parameter}:grad`. */
   readonly gradients?: boolean;
 }
 
 /**
  * Builds the graph of one training step: forward, loss, backward by reverse-mode differentiation that
- * emits ordinary ONNX ops, and SGD with momentum: v <- mu v + g, w <- w - lr v.
+ * emits ordinary ONNX ops, and the optimiser's step.
  *
- * Inputs: every parameter by its name, `{name}:velocity`, the model's input, `y` (int32 class indices,
- * or float32 of the output's shape for mse), `weight` (float32, a sample), `lr` and `momentum` (scalars).
- * Outputs: `{name}:next`, `{name}:velocity:next`, `loss`, `correct`.
- * @param model a float32 inference graph with one input and one output; its initializers of float type
- *   that lead to the output are the parameters.
+ * Inputs: every parameter and buffer by its name, the optimiser's state, the model's input, `y` (int32 class
+ * indices, -1 for none; or float32 of the output's shape, NaN for none), `weight` (float32, a sample), `lr`,
+ * `momentum` (sgd), dropout masks, and with `proximal` the scalar `mu` and `{parameter}:base`.
+ * Outputs: `{name}:next` for parameters, buffers and state, `loss`, `correct`, with clipping `gradientNorm`.
+ * @param model a float32 inference graph with one input and one output, opset 13 or later.
  * @throws ModelError naming the node and op that has no gradient rule.
  */
 export async function buildTrainingGraph(model: ModelProto, options: TrainingGraphOptions): Promise<ModelProto> {
-  const graph = model.graph;
-  const inits = new Map(graph?.initializer.map((t) => [t.name, t]) ?? []);
-  const inputs = graph?.input.filter((i) => !inits.has(i.name)) ?? [];
-  const [input, output] = [inputs[0], graph?.output[0]];
-  if (!graph || !input || !output || inputs.length !== 1 || graph.output.length !== 1) {
-    throw new ModelError(
-      `a model to train has one input and one output; this one has ${inputs.length} and ${graph?.output.length ?? 0}`,
-    );
-  }
+  const { graph, inputName, outputName, opset } = checkModel(model);
   const inputShape = [options.batch, ...options.sample];
-  const shapes = await probeShapes(model, input.name, inputShape);
-  const shape = (name: string): readonly number[] => {
-    const s = shapes.get(name);
-    if (!s) throw new ModelError(`tensor ${JSON.stringify(name)} has no known shape`);
-    return s;
-  };
-  const outputShape = shape(output.name);
+  const probe = await probeModel(model, inputName, inputShape);
+  const outputShape = probe.shape(outputName);
   if (outputShape[0] !== options.batch) {
     throw new ModelError(
       `the output has shape [${outputShape.join(', ')}]; its first axis must be the batch (${options.batch})`,
     );
   }
-  const parameters = graph.initializer
-    .filter((t) => t.dataType === DataType.FLOAT && graph.node.some((n) => n.input.includes(t.name)))
-    .map((t) => ({ name: t.name, shape: t.dims.map(Number) }));
-  if (parameters.length === 0) throw new ModelError('the model has no float32 parameters to train');
-
+  const { parameters, buffers } = chooseTensors(graph, options);
   const b = new GraphBuilder(PREFIX);
+  const free = new Set([...parameters, ...buffers].map((p) => p.name));
+  b.initializers.push(...graph.initializer.filter((t) => !free.has(t.name)));
+  b.input(inputName, DataType.FLOAT, inputShape);
+  for (const p of [...parameters, ...buffers]) b.input(p.name, DataType.FLOAT, p.shape);
+
   const wanted = new Set(parameters.map((p) => p.name));
-  b.initializers.push(...graph.initializer.filter((t) => !wanted.has(t.name)));
-  b.input(input.name, DataType.FLOAT, inputShape);
-  for (const p of parameters) b.input(p.name, DataType.FLOAT, p.shape);
   const copies = new Map<NodeProto, NodeProto>();
+  const saved: GradContext['saved'] = new Map();
+  const masks: TrainingInfo['masks'][number][] = [];
+  const statistics = new Set(buffers.map((t) => t.name));
   for (const node of graph.node) {
-    const copy = clone(NodeProtoSchema, node);
-    copies.set(node, copy);
-    b.nodes.push(copy);
     if (node.input.some((i) => wanted.has(i))) for (const o of node.output) wanted.add(o);
+    if (node.opType === 'BatchNormalization' && statistics.has(input(node, 3))) {
+      const expanded = expandBatchNorm(b, node, probe.shape(input(node, 0)));
+      saved.set(node, expanded.saved);
+      for (const [i, value] of [
+        [3, expanded.runningMean],
+        [4, expanded.runningVariance],
+      ] as const) {
+        b.output(b.named(`${input(node, i)}:next`, 'Identity', [value]), DataType.FLOAT, probe.shape(input(node, i)));
+      }
+    } else if (node.opType === 'Dropout') {
+      const shape = probe.shape(output(node));
+      const mask = `dropout:${masks.length}`;
+      masks.push({ name: mask, shape, ratio: dropoutRatio(node, graph) });
+      saved.set(node, { mask: b.input(mask, DataType.FLOAT, shape) });
+      b.named(output(node), 'Mul', [input(node, 0), mask]);
+    } else {
+      const copy = clone(NodeProtoSchema, node);
+      copies.set(node, copy);
+      b.nodes.push(copy);
+    }
   }
 
-  const { loss, correct, gradient } = emitLoss(b, options.loss, output.name, outputShape);
-  const gradients = backpropagate(graph.node, output.name, gradient, {
+  const { loss, correct, gradient } = emitLoss(b, options.loss, outputName, outputShape, options.lossOptions);
+  const gradients = backpropagate(graph.node, outputName, gradient, {
     b,
-    shape,
+    shape: probe.shape,
+    ints: probe.ints,
     needs: (t) => wanted.has(t),
     forward: (n) => copies.get(n) ?? n,
+    saved,
   });
-
-  const lr = b.input('lr', DataType.FLOAT, []);
-  const momentum = b.input('momentum', DataType.FLOAT, []);
-  for (const { name, shape: dims } of parameters) {
-    const g = gradients.get(name);
-    if (!g) throw new ModelError(`parameter ${JSON.stringify(name)} does not reach the output`);
-    const velocity = b.input(`${name}:velocity`, DataType.FLOAT, dims);
-    const next = b.named(`${name}:velocity:next`, 'Add', [b.op('Mul', [velocity, momentum]), g]);
-    b.output(next, DataType.FLOAT, dims);
-    b.output(b.named(`${name}:next`, 'Sub', [name, b.op('Mul', [next, lr])]), DataType.FLOAT, dims);
-    if (options.gradients) b.output(b.named(`${name}:grad`, 'Identity', [g]), DataType.FLOAT, dims);
-  }
+  const state = emitUpdate(b, parameters, gradients, options);
   b.output(b.named('loss', 'Identity', [loss]), DataType.FLOAT, []);
   b.output(b.named('correct', 'Identity', [correct]), DataType.FLOAT, []);
 
   const info: TrainingInfo = {
     batch: options.batch,
     loss: options.loss,
-    input: { name: input.name, shape: inputShape },
-    output: { name: output.name, shape: outputShape },
+    optimizer: options.optimizer?.type ?? 'sgd',
+    input: { name: inputName, shape: inputShape },
+    output: { name: outputName, shape: outputShape },
     parameters,
+    buffers,
+    state,
+    masks,
+    proximal: options.proximal === true,
   };
-  const opset = Math.max(OPSET, ...model.opsetImport.filter((o) => o.domain === '').map((o) => Number(o.version)));
-  return b.model({ name: `${graph.name}:train`, opset, metadata: { [METADATA_KEY]: JSON.stringify(info) } });
+  return b.model({
+    name: `${graph.name}:train`,
+    opset: Math.max(OPSET, opset),
+    metadata: { [METADATA_KEY]: JSON.stringify(info) },
+  });
+}
+
+type Graph = NonNullable<ModelProto['graph']>;
+
+function checkModel(model: ModelProto): { graph: Graph; inputName: string; outputName: string; opset: number } {
+  const graph = model.graph;
+  const inits = new Map(graph?.initializer.map((t) => [t.name, t]) ?? []);
+  const inputs = graph?.input.filter((i) => !inits.has(i.name)) ?? [];
+  const [first, out] = [inputs[0], graph?.output[0]];
+  if (!graph || !first || !out || inputs.length !== 1 || graph.output.length !== 1) {
+    throw new ModelError(
+      `a model to train has one input and one output; this one has ${inputs.length} and ${graph?.output.length ?? 0}`,
+    );
+  }
+  const opset = Number(model.opsetImport.find((o) => o.domain === '' || o.domain === 'ai.onnx')?.version ?? 0);
+  if (opset < OLDEST_OPSET)
+    throw new ModelError(`the model has opset ${opset}; export it with opset ${OLDEST_OPSET} or later`);
+  const half = graph.initializer.find((t) => t.dataType === DataType.FLOAT16 || t.dataType === DataType.BFLOAT16);
+  if (half) throw new ModelError(`tensor ${JSON.stringify(half.name)} has 16-bit weights; export the model in float32`);
+  return { graph, inputName: first.name, outputName: out.name, opset };
+}
+
+/** The ratio is an input from opset 12 on. */
+function dropoutRatio(node: NodeProto, graph: Graph): number {
+  const tensor = graph.initializer.find((t) => t.name === input(node, 1));
+  return (tensor ? floatData(tensor)[0] : undefined) ?? floatAttr(node, 'ratio', 0.5);
+}
+
+/** FedProx term, clipping and the optimiser; returns the optimiser's state. */
+function emitUpdate(
+  b: GraphBuilder,
+  parameters: readonly StateTensor[],
+  gradients: ReadonlyMap<string, string>,
+  options: TrainingGraphOptions,
+): StateTensor[] {
+  const mu = options.proximal ? b.input('mu', DataType.FLOAT, []) : undefined;
+  let steps = parameters.map(({ name, shape }) => {
+    const g = gradients.get(name);
+    if (!g) throw new ModelError(`parameter ${JSON.stringify(name)} does not reach the output`);
+    if (!mu) return g;
+    const away = b.op('Sub', [name, b.input(`${name}:base`, DataType.FLOAT, shape)]);
+    return b.op('Add', [g, b.op('Mul', [away, mu])]);
+  });
+  if (options.gradients) {
+    parameters.forEach(({ name, shape }, i) => {
+      b.output(b.named(`${name}:grad`, 'Identity', [steps[i] as string]), DataType.FLOAT, shape);
+    });
+  }
+  if (options.clipNorm !== undefined) steps = emitClipping(b, steps, options.clipNorm);
+  const withGradients = parameters.map((p, i) => ({ ...p, gradient: steps[i] as string }));
+  return emitOptimizer(b, withGradients, options.optimizer ?? { type: 'sgd' });
 }
 
 /** Walks the forward nodes backwards and returns the gradient of every tensor that needs one. */
-function backpropagate(
-  nodes: readonly NodeProto[],
-  output: string,
-  seed: string,
-  ctx: GradContext,
-): Map<string, string> {
-  const gradients = new Map([[output, seed]]);
+function backpropagate(nodes: readonly NodeProto[], last: string, seed: string, ctx: GradContext): Map<string, string> {
+  const gradients = new Map([[last, seed]]);
   for (const node of [...nodes].reverse()) {
-    const dy = gradients.get(node.output[0] ?? '');
-    if (dy === undefined || !node.input.some((i) => ctx.needs(i))) continue;
-    const rule = Object.hasOwn(RULES, node.opType) && node.domain === '' ? RULES[node.opType] : undefined;
+    const all = node.output.map((o) => gradients.get(o));
+    if (all.every((g) => g === undefined) || !node.input.some((i) => ctx.needs(i))) continue;
+    const known = Object.hasOwn(RULES, node.opType) && (node.domain === '' || node.domain === 'ai.onnx');
+    const rule = known ? RULES[node.opType] : undefined;
     if (!rule) {
       throw new ModelError(`${describeNode(node)} can't be trained through: supported are ${SUPPORTED_OPS.join(', ')}`);
     }
-    rule(node, dy, ctx).forEach((dx, i) => {
+    rule(node, all[0] ?? '', ctx, all).forEach((dx, i) => {
       const name = node.input[i];
       if (dx === undefined || name === undefined || !ctx.needs(name)) return;
-      const known = gradients.get(name);
-      gradients.set(name, known ? ctx.b.op('Add', [known, dx]) : dx);
+      const before = gradients.get(name);
+      gradients.set(name, before ? ctx.b.op('Add', [before, dx]) : dx);
     });
   }
   return gradients;
-}
-
-/** Reads what `buildTrainingGraph` wrote; throws ModelError for any other graph. */
-export function trainingInfo(model: ModelProto): TrainingInfo {
-  const text = metadata(model, METADATA_KEY);
-  if (!text) throw new ModelError('not a training graph made by ecavg (its metadata is missing)');
-  return JSON.parse(text) as TrainingInfo;
-}
-
-/** The flat order of the parameters: what updates and averages are made of. */
-export function trainingLayout(info: TrainingInfo): Layout {
-  return makeLayout(info.parameters);
 }

@@ -119,6 +119,18 @@ export function floatData(tensor: TensorProto): Float32Array {
   return Float32Array.from(tensor.floatData);
 }
 
+/** Values of an int64 or int32 initializer; undefined for other types. */
+export function intData(tensor: TensorProto): number[] | undefined {
+  const wide = tensor.dataType === DataType.INT64;
+  if (!wide && tensor.dataType !== DataType.INT32) return undefined;
+  if (tensor.rawData.length === 0) return wide ? tensor.int64Data.map(Number) : [...tensor.int32Data];
+  const view = new DataView(tensor.rawData.buffer, tensor.rawData.byteOffset, tensor.rawData.byteLength);
+  const width = wide ? 8 : 4;
+  return Array.from({ length: tensor.rawData.length / width }, (_, i) =>
+    wide ? Number(view.getBigInt64(i * 8, true)) : view.getInt32(i * 4, true),
+  );
+}
+
 export function floatTensor(name: string, dims: readonly number[], data: Float32Array): TensorProto {
   return create(TensorProtoSchema, {
     name,

@@ -2,4 +2,5 @@
 import './noTelemetry.js';
 import * as ort from 'onnxruntime-node';
 
+export type { InferenceSession, Tensor } from 'onnxruntime-node';
 export { ort };

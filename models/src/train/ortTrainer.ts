@@ -1,13 +1,17 @@
 import type { Layout } from '@ecavg/protocol';
-import { type TrainingInfo, trainingInfo, trainingLayout } from '../autodiff/trainingGraph.js';
-import { sampleSize, type View } from '../data/dataset.js';
+import { type TrainingInfo, trainingInfo, trainingLayout } from '../autodiff/info.js';
+import type { View } from '../data/dataset.js';
 import { ModelError, parseModel } from '../onnx/model.js';
-import { ort } from '../onnx/runtime.js';
+import { type InferenceSession, ort, type Tensor } from '../onnx/runtime.js';
 import { openSession } from '../onnx/session.js';
-import { Random } from '../random.js';
+import { type Batch, Batches } from './batches.js';
+import { decodeCheckpoint, encodeCheckpoint, type Progress, START } from './checkpoint.js';
 import type { Trainer, TrainOptions, TrainResult } from './types.js';
 
-type Feeds = Record<string, ort.Tensor>;
+type Tensors = Record<string, Tensor>;
+
+const float = (data: Float32Array, shape: readonly number[]) => new ort.Tensor('float32', data, [...shape]);
+const scalar = (value: number) => float(Float32Array.of(value), []);
 
 /**
  * Runs a training graph on ONNX Runtime. The tensors that a step returns are fed to the next one as they
@@ -16,10 +20,13 @@ type Feeds = Record<string, ort.Tensor>;
 export class OrtTrainer implements Trainer {
   readonly engine = 'ort';
   readonly layout: Layout;
-  #state: Feeds = {};
+  /** Parameters, buffers and optimiser state: what a step takes and returns as `{name}:next`. */
+  #state: Tensors = {};
+  /** `{parameter}:base` of FedProx. */
+  #base: Tensors = {};
 
   private constructor(
-    private readonly session: ort.InferenceSession,
+    private readonly session: InferenceSession,
     readonly info: TrainingInfo,
   ) {
     this.layout = trainingLayout(info);
@@ -33,13 +40,17 @@ export class OrtTrainer implements Trainer {
   }
 
   setWeights(flat: Float32Array): void {
-    if (flat.length !== this.layout.total)
+    if (flat.length !== this.layout.total) {
       throw new RangeError(`${flat.length} values for a layout of ${this.layout.total}`);
+    }
     this.#state = {};
     for (const { name, shape, offset, length } of this.layout.tensors) {
-      this.#state[name] = new ort.Tensor('float32', flat.slice(offset, offset + length), [...shape]);
-      this.#state[`${name}:velocity`] = new ort.Tensor('float32', new Float32Array(length), [...shape]);
+      this.#state[name] = float(flat.slice(offset, offset + length), shape);
     }
+    for (const { name, shape } of this.info.state) {
+      this.#state[name] = float(new Float32Array(shape.reduce((a, d) => a * d, 1)), shape);
+    }
+    this.#holdBase();
   }
 
   getWeights(): Float32Array {
@@ -51,7 +62,7 @@ export class OrtTrainer implements Trainer {
   /**
    * One step on a full batch.
    * @param x `batch * sample` values; @param y class indices (Int32Array) or targets (Float32Array);
-   * @param weight one a sample, not all 0.
+   * @param weight one a sample.
    */
   async step(
     x: Float32Array,
@@ -59,19 +70,24 @@ export class OrtTrainer implements Trainer {
     weight: Float32Array,
     learningRate: number,
     momentum: number,
+    extra: { mu?: number; masks?: ReadonlyMap<string, Float32Array> } = {},
   ): Promise<{ loss: number; correct: number }> {
-    const { input, output, batch } = this.info;
-    const target =
-      y instanceof Int32Array ? new ort.Tensor('int32', y, [batch]) : new ort.Tensor('float32', y, [...output.shape]);
-    const out = await this.session.run({
+    const { input, output, batch, optimizer, proximal, masks } = this.info;
+    const feeds: Tensors = {
       ...this.#state,
-      [input.name]: new ort.Tensor('float32', x, [...input.shape]),
-      y: target,
-      weight: new ort.Tensor('float32', weight, [batch]),
-      lr: new ort.Tensor('float32', Float32Array.of(learningRate), []),
-      momentum: new ort.Tensor('float32', Float32Array.of(momentum), []),
-    });
-    const next: Feeds = {};
+      [input.name]: float(x, input.shape),
+      y: y instanceof Int32Array ? new ort.Tensor('int32', y, [batch]) : float(y, output.shape),
+      weight: float(weight, [batch]),
+      lr: scalar(learningRate),
+    };
+    if (optimizer === 'sgd') feeds.momentum = scalar(momentum);
+    if (proximal) Object.assign(feeds, this.#base, { mu: scalar(extra.mu ?? 0) });
+    for (const { name, shape } of masks) {
+      const length = shape.reduce((a, d) => a * d, 1);
+      feeds[name] = float(extra.masks?.get(name) ?? new Float32Array(length).fill(1), shape);
+    }
+    const out = await this.session.run(feeds);
+    const next: Tensors = {};
     for (const name of Object.keys(this.#state)) {
       const tensor = out[`${name}:next`];
       if (!tensor) throw new ModelError(`the training graph returned no ${name}:next`);
@@ -82,54 +98,81 @@ export class OrtTrainer implements Trainer {
   }
 
   async train(view: View, options: TrainOptions): Promise<TrainResult> {
-    const { data, indices } = view;
-    const size = sampleSize(data);
-    const { batch, input, loss: lossName } = this.info;
-    if (lossName !== 'cross-entropy')
-      throw new ModelError(`training on labels needs cross-entropy; this graph has ${lossName}`);
-    if (input.shape.slice(1).join() !== data.shape.join()) {
-      throw new ModelError(
-        `the model takes samples of shape [${input.shape.slice(1).join(', ')}]; ${data.name} has [${data.shape.join(', ')}]`,
-      );
-    }
-    if (indices.length === 0) throw new RangeError('no samples to train on');
+    if (options.mu && !this.info.proximal) throw new ModelError('mu needs a training graph built with proximal: true');
+    const batches = new Batches(view, this.info, options.seed);
     const started = performance.now();
-    const random = new Random(options.seed, 'order');
-    const order = indices.slice();
-    let [steps, loss, accuracy] = [0, 0, 0];
+    this.#holdBase();
+    const p = options.resume ? this.#restore(options.resume, view, options) : { ...START };
     const limit = options.maxSteps ?? Number.POSITIVE_INFINITY;
-    for (let epoch = 0; epoch < options.epochs && steps < limit; epoch++) {
-      random.shuffle(order);
-      let [lossSum, correct, seen] = [0, 0, 0];
-      for (let from = 0; from < order.length && steps < limit; from += batch, steps++) {
-        options.signal?.throwIfAborted();
-        const count = Math.min(batch, order.length - from);
-        const x = new Float32Array(batch * size);
-        const y = new Int32Array(batch);
-        const weight = new Float32Array(batch);
-        for (let i = 0; i < count; i++) {
-          const index = order[from + i] as number;
-          data.read(index, x, i * size);
-          y[i] = data.labels[index] as number;
-          weight[i] = 1;
-        }
-        const result = await this.step(x, y, weight, options.learningRate, options.momentum);
-        if (!Number.isFinite(result.loss)) {
-          throw new ModelError(
-            `training diverged at step ${steps}: the loss is ${result.loss}; lower the learning rate (${options.learningRate})`,
-          );
-        }
-        lossSum += result.loss * count;
-        correct += result.correct;
-        seen += count;
+    let order = batches.order(p.epoch);
+    while (p.epoch < options.epochs && p.steps < limit) {
+      options.signal?.throwIfAborted();
+      if (p.position === 0) Object.assign(p, { lossSum: 0, correct: 0, seen: 0 });
+      await this.#trainBatch(batches.at(order, p.position), batches.masks(p.steps), p, options);
+      p.steps++;
+      p.position++;
+      if (p.position === batches.perEpoch) {
+        p.position = 0;
+        p.epoch++;
+        order = batches.order(p.epoch);
       }
-      loss = lossSum / seen;
-      accuracy = correct / seen;
+      const { checkpoint } = options;
+      if (checkpoint && p.steps % checkpoint.everySteps === 0) await checkpoint.save(this.#capture(view, options, p));
     }
-    return { loss, accuracy, steps, seconds: (performance.now() - started) / 1000 };
+    const seconds = (performance.now() - started) / 1000;
+    const seen = Math.max(1, p.seen);
+    return { loss: p.lossSum / seen, accuracy: p.correct / seen, steps: p.steps, seconds };
   }
 
   async release(): Promise<void> {
     await this.session.release();
+  }
+
+  async #trainBatch(
+    { x, y, weight, count }: Batch,
+    masks: ReadonlyMap<string, Float32Array>,
+    p: Progress,
+    { learningRate, momentum, mu = 0 }: TrainOptions,
+  ): Promise<void> {
+    const { loss, correct } = await this.step(x, y, weight, learningRate, momentum, { mu, masks });
+    if (!Number.isFinite(loss)) {
+      throw new ModelError(
+        `training diverged at step ${p.steps}: the loss is ${loss}; lower the learning rate (${learningRate})`,
+      );
+    }
+    p.lossSum += loss * count;
+    p.correct += correct;
+    p.seen += count;
+  }
+
+  /** FedProx pulls to the weights of this moment. */
+  #holdBase(): void {
+    this.#base = {};
+    if (!this.info.proximal) return;
+    for (const { name } of this.info.parameters) this.#base[`${name}:base`] = this.#state[name] as Tensor;
+  }
+
+  #capture(view: View, options: TrainOptions, progress: Progress): Uint8Array {
+    const all = Object.entries({ ...this.#state, ...this.#base });
+    const tensors = new Map(all.map(([name, t]) => [name, t.data as Float32Array]));
+    return encodeCheckpoint({ seed: options.seed, samples: view.indices.length, progress, tensors });
+  }
+
+  #restore(bytes: Uint8Array, view: View, options: TrainOptions): Progress {
+    const { seed, samples, progress, tensors } = decodeCheckpoint(bytes);
+    if (seed !== options.seed || samples !== view.indices.length) {
+      throw new ModelError(
+        `the checkpoint is of seed ${seed} on ${samples} samples; this run has seed ${options.seed} on ${view.indices.length}`,
+      );
+    }
+    for (const group of [this.#state, this.#base]) {
+      for (const [name, old] of Object.entries(group)) {
+        const data = tensors.get(name);
+        if (data?.length !== old.size)
+          throw new ModelError(`the checkpoint is of another model: tensor ${JSON.stringify(name)} does not fit`);
+        group[name] = float(data, old.dims);
+      }
+    }
+    return { ...progress };
   }
 }

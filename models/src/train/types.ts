@@ -5,21 +5,27 @@ import type { View } from '../data/dataset.js';
 export interface TrainOptions {
   readonly epochs: number;
   readonly learningRate: number;
-  /** Momentum of SGD, in [0, 1). */
+  /** Momentum of SGD, in [0, 1); other optimisers ignore it. */
   readonly momentum: number;
-  /** Seed of the order in which samples are visited. */
+  /** Seed of the order in which samples are visited, and of dropout. */
   readonly seed: number;
+  /** FedProx: strength of the pull to the weights that training started from; needs a graph built with `proximal`. */
+  readonly mu?: number;
   /** Ends training after the current step. */
   readonly signal?: AbortSignal;
   /** Ends training after this many steps. */
   readonly maxSteps?: number;
+  /** Goes on where a checkpoint of the same run (view, seed, epochs) was made. */
+  readonly resume?: Uint8Array;
+  /** Called every so many steps with the bytes to resume from. */
+  readonly checkpoint?: { readonly everySteps: number; save(bytes: Uint8Array): Promise<void> };
 }
 
 /** What a training run did. */
 export interface TrainResult {
   /** Mean loss over the samples of the last epoch. */
   readonly loss: number;
-  /** Accuracy over the samples of the last epoch, while it was training, in [0, 1]. */
+  /** Accuracy over the samples of the last epoch, while it was training, in [0, 1]; 0 for losses without classes. */
   readonly accuracy: number;
   readonly steps: number;
   readonly seconds: number;
@@ -29,7 +35,7 @@ export interface TrainResult {
 export interface Trainer {
   readonly engine: string;
   readonly layout: Layout;
-  /** Replaces the parameters (flat, `layout.total` float32 values) and clears the optimiser's state. */
+  /** Replaces parameters and buffers (flat, `layout.total` float32 values) and clears the optimiser's state. */
   setWeights(flat: Float32Array): void;
   getWeights(): Float32Array;
   train(view: View, options: TrainOptions): Promise<TrainResult>;

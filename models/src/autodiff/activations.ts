@@ -1,0 +1,96 @@
+import type { GraphBuilder } from '../onnx/builder.js';
+import { floatAttr, intAttr, stringAttr } from '../onnx/model.js';
+import { axisOf, type GradRule, input, output, type Rules } from './rules.js';
+
+const times = (b: GraphBuilder, ...factors: [string, ...string[]]): string =>
+  factors.reduce((a, f) => b.op('Mul', [a, f]));
+/** 1 - x */
+const complement = (b: GraphBuilder, x: string): string => b.op('Sub', [b.scalar(1), x]);
+/** Where(condition, x, y) with the condition built from a comparison with a scalar. */
+const where = (b: GraphBuilder, op: string, x: string, than: number, yes: string, no: string): string =>
+  b.op('Where', [b.op(op, [x, b.scalar(than)]), yes, no]);
+
+const relu: GradRule = (node, dy, { b }) => [where(b, 'Greater', output(node), 0, dy, b.scalar(0))];
+
+const leakyRelu: GradRule = (node, dy, { b }) => {
+  const alpha = floatAttr(node, 'alpha', 0.01);
+  return [where(b, 'GreaterOrEqual', input(node, 0), 0, dy, times(b, dy, b.scalar(alpha)))];
+};
+
+/** Passes where the value was not cut; ReLU6 is Clip(0, 6). */
+const clip: GradRule = (node, dy, { b }) => [
+  b.op('Where', [b.op('Equal', [input(node, 0), output(node)]), dy, b.scalar(0)]),
+];
+
+const elu: GradRule = (node, dy, { b }) => {
+  const below = times(b, dy, b.op('Add', [output(node), b.scalar(floatAttr(node, 'alpha', 1))]));
+  return [where(b, 'Greater', input(node, 0), 0, dy, below)];
+};
+
+const sigmoid: GradRule = (node, dy, { b }) => [times(b, dy, output(node), complement(b, output(node)))];
+
+const tanh: GradRule = (node, dy, { b }) => [times(b, dy, complement(b, b.op('Mul', [output(node), output(node)])))];
+
+const softplus: GradRule = (node, dy, { b }) => [times(b, dy, b.op('Sigmoid', [input(node, 0)]))];
+
+const hardSigmoid: GradRule = (node, dy, { b }) => {
+  const y = output(node);
+  const inside = b.op('And', [b.op('Greater', [y, b.scalar(0)]), b.op('Less', [y, b.scalar(1)])]);
+  return [b.op('Where', [inside, times(b, dy, b.scalar(floatAttr(node, 'alpha', 0.2))), b.scalar(0)])];
+};
+
+/** x relu6(x + 3) / 6: slope 0 below -3, 1 above 3, (2 x + 3) / 6 between. */
+const hardSwish: GradRule = (node, dy, { b }) => {
+  const x = input(node, 0);
+  const slope = b.op('Add', [times(b, x, b.scalar(1 / 3)), b.scalar(0.5)]);
+  const upper = where(b, 'GreaterOrEqual', x, 3, dy, times(b, dy, slope));
+  return [where(b, 'LessOrEqual', x, -3, b.scalar(0), upper)];
+};
+
+/** x Phi(x), or its tanh approximation (Hendrycks and Gimpel 2016). */
+const gelu: GradRule = (node, dy, { b }) => {
+  const x = input(node, 0);
+  const square = b.op('Mul', [x, x]);
+  if (stringAttr(node, 'approximate', 'none') === 'none') {
+    const cdf = times(b, b.scalar(0.5), b.op('Add', [b.op('Erf', [times(b, x, b.scalar(Math.SQRT1_2))]), b.scalar(1)]));
+    const density = times(b, b.op('Exp', [times(b, square, b.scalar(-0.5))]), b.scalar(1 / Math.sqrt(2 * Math.PI)));
+    return [times(b, dy, b.op('Add', [cdf, times(b, x, density)]))];
+  }
+  const [c, k] = [Math.sqrt(2 / Math.PI), 0.044715];
+  const inner = times(b, b.scalar(c), x, b.op('Add', [times(b, square, b.scalar(k)), b.scalar(1)]));
+  const t = b.op('Tanh', [inner]);
+  const slope = times(b, b.scalar(c), b.op('Add', [times(b, square, b.scalar(3 * k)), b.scalar(1)]));
+  const curved = times(b, x, complement(b, b.op('Mul', [t, t])), slope);
+  return [times(b, dy, b.scalar(0.5), b.op('Add', [b.op('Add', [t, b.scalar(1)]), curved]))];
+};
+
+/** dx = y (dy - sum(dy y)) along the axis. */
+const softmax: GradRule = (node, dy, { b, shape }) => {
+  const y = output(node);
+  const axis = b.ints([axisOf(intAttr(node, 'axis', -1), shape(y).length)]);
+  const sum = b.op('ReduceSum', [b.op('Mul', [dy, y]), axis], { keepdims: 1 });
+  return [b.op('Mul', [y, b.op('Sub', [dy, sum])])];
+};
+
+/** dx = dy - softmax(x) sum(dy) along the axis. */
+const logSoftmax: GradRule = (node, dy, { b, shape }) => {
+  const y = output(node);
+  const axis = b.ints([axisOf(intAttr(node, 'axis', -1), shape(y).length)]);
+  const sum = b.op('ReduceSum', [dy, axis], { keepdims: 1 });
+  return [b.op('Sub', [dy, b.op('Mul', [b.op('Exp', [y]), sum])])];
+};
+
+export const activationRules: Rules = {
+  Relu: relu,
+  LeakyRelu: leakyRelu,
+  Clip: clip,
+  Elu: elu,
+  Sigmoid: sigmoid,
+  Tanh: tanh,
+  Softplus: softplus,
+  HardSigmoid: hardSigmoid,
+  HardSwish: hardSwish,
+  Gelu: gelu,
+  Softmax: softmax,
+  LogSoftmax: logSoftmax,
+};

@@ -1,0 +1,38 @@
+import { type Layout, makeLayout } from '@ecavg/protocol';
+import { ModelError, type ModelProto, metadata } from '../onnx/model.js';
+import type { Loss } from './losses.js';
+import type { StateTensor } from './optimizers.js';
+
+export const METADATA_KEY = 'ecavg.training';
+
+/** What a training graph says of itself, in its ONNX metadata. */
+export interface TrainingInfo {
+  readonly batch: number;
+  readonly loss: Loss;
+  readonly optimizer: 'sgd' | 'adamw';
+  /** Name and shape (batch first) of the model's input and output. */
+  readonly input: StateTensor;
+  readonly output: StateTensor;
+  /** Tensors with a gradient. */
+  readonly parameters: readonly StateTensor[];
+  /** Tensors that a step renews without a gradient: running statistics of batch normalisation. */
+  readonly buffers: readonly StateTensor[];
+  /** What the optimiser keeps between steps. */
+  readonly state: readonly StateTensor[];
+  /** Dropout masks that the trainer draws for each step. */
+  readonly masks: readonly (StateTensor & { readonly ratio: number })[];
+  /** Whether the graph takes `mu` and `{parameter}:base` for FedProx. */
+  readonly proximal: boolean;
+}
+
+/** Reads what `buildTrainingGraph` wrote; throws ModelError for any other graph. */
+export function trainingInfo(model: ModelProto): TrainingInfo {
+  const text = metadata(model, METADATA_KEY);
+  if (!text) throw new ModelError('not a training graph made by ecavg (its metadata is missing)');
+  return JSON.parse(text) as TrainingInfo;
+}
+
+/** The flat order of parameters and buffers: what updates and averages are made of. */
+export function trainingLayout(info: TrainingInfo): Layout {
+  return makeLayout([...info.parameters, ...info.buffers]);
+}

@@ -1,0 +1,54 @@
+import { DataType, ModelError, type ModelProto } from '../onnx/model.js';
+import type { StateTensor } from './optimizers.js';
+import { input } from './rules.js';
+
+type Graph = NonNullable<ModelProto['graph']>;
+
+interface Choice {
+  readonly trainable?: readonly string[];
+  readonly frozen?: readonly string[];
+  readonly batchNorm?: 'train' | 'frozen';
+}
+
+/** `*` stands for any text. */
+export function matches(patterns: readonly string[], name: string): boolean {
+  return patterns.some((p) => new RegExp(`^${p.split('*').map(escapeRegExp).join('.*')}$`).test(name));
+}
+
+const escapeRegExp = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+/**
+ * Which tensors of a graph are trained and which follow. Parameters are the float32 initializers with at least
+ * one axis (scalars are constants of the architecture, as in Clip or Gelu) that some node uses; running
+ * statistics of batch normalisation are buffers, or stay constant with `batchNorm: 'frozen'`.
+ * @throws ModelError where a pattern fits no parameter, or nothing is left to train.
+ */
+export function chooseTensors(graph: Graph, choice: Choice): { parameters: StateTensor[]; buffers: StateTensor[] } {
+  const normalizations = graph.node.filter((n) => n.opType === 'BatchNormalization');
+  const statistics = new Set(normalizations.flatMap((n) => [input(n, 3), input(n, 4)]));
+  const used = new Set(graph.node.flatMap((n) => n.input));
+  const floats = graph.initializer
+    .filter((t) => t.dataType === DataType.FLOAT && t.dims.length > 0 && used.has(t.name))
+    .map((t) => ({ name: t.name, shape: t.dims.map(Number) }));
+  const candidates = floats.filter((t) => !statistics.has(t.name));
+  for (const pattern of [...(choice.trainable ?? []), ...(choice.frozen ?? [])]) {
+    if (!candidates.some((t) => matches([pattern], t.name))) {
+      const names = candidates.slice(0, 8).map((t) => t.name);
+      throw new ModelError(
+        `no parameter is called ${JSON.stringify(pattern)}; there are ${names.join(', ')}${candidates.length > 8 ? ', ...' : ''}`,
+      );
+    }
+  }
+  const parameters = candidates.filter(
+    (t) => matches(choice.trainable ?? ['*'], t.name) && !matches(choice.frozen ?? [], t.name),
+  );
+  if (parameters.length === 0) throw new ModelError('the model has no float32 parameters to train');
+  const buffers = choice.batchNorm === 'frozen' ? [] : floats.filter((t) => statistics.has(t.name));
+  return { parameters, buffers };
+}
+
+/** Names of the parameters and statistics of batch normalisation: what FedBN keeps local (Li et al. 2021, arXiv:2102.07623). */
+export function batchNormTensors(graph: Graph): string[] {
+  const nodes = graph.node.filter((n) => n.opType === 'BatchNormalization');
+  return nodes.flatMap((n) => [1, 2, 3, 4].map((i) => input(n, i)));
+}
