@@ -1,4 +1,6 @@
+import type { GraphBuilder } from '../onnx/builder.js';
 import { intAttr, intsAttr, type NodeProto, stringAttr } from '../onnx/model.js';
+import { weightGradient } from './convWeights.js';
 import { type GradContext, type GradRule, input, output, type Rules, unsupported } from './rules.js';
 
 type Shape = readonly number[];
@@ -45,70 +47,61 @@ export function outputPadding(w: Window, from: Shape, to: Shape): number[] {
   });
 }
 
-/**
- * dL/dW of a convolution from x [N, Cin, ...] to y [N, Cout, ...]: a convolution of x with dy where batch and
- * channels swap places and stride and dilation swap roles; what it computes past the kernel's size (rows
- * that the stride skipped) is cut off. Shape [Cout, Cin / group, ...kernel].
- */
-function weightGradient(
-  ctx: GradContext,
-  x: string,
-  dy: string,
-  sx: Shape,
-  sy: Shape,
-  win: Window,
-  group: number,
-): string {
-  const { b } = ctx;
-  const spatial = win.kernel.map((_, i) => i + 2);
-  const swap = { perm: [1, 0, ...spatial] };
-  const [batch = 1, channels = 1] = sx;
-  const data =
-    group === 1
-      ? b.op('Transpose', [x], swap)
-      : // [N, G c, ...] -> [c, G N, ...]: the groups stay apart, the batch becomes the channels of each.
-        b.op('Reshape', [
-          b.op('Transpose', [b.op('Reshape', [x, b.ints([batch, group, channels / group, ...sx.slice(2)])])], {
-            perm: [2, 1, 0, ...spatial.map((i) => i + 1)],
-          }),
-          b.ints([channels / group, group * batch, ...sx.slice(2)]),
-        ]);
-  const full = b.op('Conv', [data, b.op('Transpose', [dy], swap)], {
-    strides: win.dilations,
-    dilations: win.strides,
-    pads: [...win.begin, ...win.end],
-    kernel_shape: sy.slice(2),
-    group,
-  });
-  const cut = b.op('Slice', [full, b.ints(spatial.map(() => 0)), b.ints(win.kernel), b.ints(spatial)]);
-  return b.op('Transpose', [cut], swap);
-}
-
 const biasGradient = ({ b, needs }: GradContext, bias: string, dy: string, rank: number): string | undefined => {
   if (!bias || !needs(bias)) return undefined;
   const axes = [...Array(rank).keys()].filter((i) => i !== 1);
   return b.op('ReduceSum', [dy, b.ints(axes)], { keepdims: 0 });
 };
 
-/** dX is the transposed convolution of dY with W. */
+/**
+ * dX is the transposed convolution of dY with W. With stride 1 that is a plain convolution with the kernel
+ * mirrored and its axes swapped, which ONNX Runtime runs faster for signals, depthwise kernels and kernels of 1.
+ */
 const conv: GradRule = (node, dy, ctx) => {
   const { b, shape, needs } = ctx;
   const [x, w] = [input(node, 0), input(node, 1)];
   const group = intAttr(node, 'group', 1);
   const [sx, sy] = [shape(x), shape(output(node))];
   const win = windowOf(node, sx, sy, shape(w).slice(2));
-  const dX = needs(x)
-    ? b.op('ConvTranspose', [dy, w], {
-        strides: win.strides,
-        dilations: win.dilations,
-        pads: [...win.begin, ...win.end],
-        output_padding: outputPadding(win, sx, sy),
-        group,
-      })
-    : undefined;
-  const dW = needs(w) ? weightGradient(ctx, x, dy, sx, sy, win, group) : undefined;
+  let dX: string | undefined;
+  if (needs(x)) {
+    const simple = group === 1 && (win.kernel.length === 1 || win.kernel.every((k) => k === 1));
+    const depthwise = group > 1 && group === sx[1] && group === sy[1];
+    const reach = win.kernel.map((k, i) => (k - 1) * (win.dilations[i] ?? 1));
+    const fits = reach.every((r, i) => r >= (win.begin[i] ?? 0) && r >= (win.end[i] ?? 0));
+    dX =
+      win.strides.every((s) => s === 1) && fits && (depthwise || simple)
+        ? b.op('Conv', [dy, mirrored(b, w, win, depthwise)], {
+            pads: [...reach.map((r, i) => r - (win.begin[i] ?? 0)), ...reach.map((r, i) => r - (win.end[i] ?? 0))],
+            dilations: win.dilations,
+            group,
+          })
+        : b.op('ConvTranspose', [dy, w], {
+            strides: win.strides,
+            dilations: win.dilations,
+            pads: [...win.begin, ...win.end],
+            output_padding: outputPadding(win, sx, sy),
+            group,
+          });
+  }
+  const dW = needs(w) ? weightGradient(b, x, dy, sx, sy, win, group) : undefined;
   return [dX, dW, biasGradient(ctx, input(node, 2), dy, sx.length)];
 };
+
+/** W turned by 180 degrees, input and output channels swapped; a depthwise kernel has one channel to swap. */
+function mirrored(b: GraphBuilder, w: string, win: Window, depthwise: boolean): string {
+  const axes = win.kernel.map((_, i) => i + 2);
+  const turned = win.kernel.every((k) => k === 1)
+    ? w
+    : b.op('Slice', [
+        w,
+        b.ints(win.kernel.map((k) => k - 1)),
+        b.ints(win.kernel.map((k) => -k - 1)),
+        b.ints(axes),
+        b.ints(win.kernel.map(() => -1)),
+      ]);
+  return depthwise ? turned : b.op('Transpose', [turned], { perm: [1, 0, ...axes] });
+}
 
 /** The transposed convolution is the gradient of a convolution from its output to its input, so its own is that convolution. */
 const convTranspose: GradRule = (node, dy, ctx) => {
@@ -127,7 +120,7 @@ const convTranspose: GradRule = (node, dy, ctx) => {
         group,
       })
     : undefined;
-  const dW = needs(w) ? weightGradient(ctx, dy, x, sy, sx, win, group) : undefined;
+  const dW = needs(w) ? weightGradient(b, dy, x, sy, sx, win, group) : undefined;
   return [dX, dW, biasGradient(ctx, input(node, 2), dy, sx.length)];
 };
 

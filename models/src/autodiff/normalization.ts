@@ -28,36 +28,38 @@ export interface BatchNormOutputs {
   readonly runningVariance: string;
 }
 
+const batchNormInputs = (node: NodeProto) => {
+  const [x, scale, bias, runMean, runVariance] = [0, 1, 2, 3, 4].map((i) => input(node, i));
+  return { x, scale, bias, runMean, runVariance } as Record<'x' | 'scale' | 'bias' | 'runMean' | 'runVariance', string>;
+};
+
+/** [C] -> [C, 1, ...], to stand beside x [N, C, ...]. */
+const alongChannels = (b: GraphBuilder, t: string, shape: readonly number[]): string =>
+  b.op('Reshape', [t, b.ints([shape[1] ?? 1, ...shape.slice(2).map(() => 1)])]);
+
 /**
  * Writes a BatchNormalization node in training form (Ioffe and Szegedy 2015, Algorithm 1), since ONNX
  * Runtime's CPU kernel has only the inference form: the batch's own mean and population variance, and running
- * statistics r <- m r + (1 - m) batch, with m the node's `momentum` (ONNX BatchNormalization-15).
+ * statistics r <- m r + (1 - m) batch, with m the node's `momentum` (ONNX BatchNormalization-15). Given the batch's
+ * statistics as inputs, that kernel then does the rest in one pass over memory.
  */
 export function expandBatchNorm(b: GraphBuilder, node: NodeProto, shape: readonly number[]): BatchNormOutputs {
-  const [x, scale, bias, runMean, runVariance] = [0, 1, 2, 3, 4].map((i) => input(node, i)) as [
-    string,
-    string,
-    string,
-    string,
-    string,
-  ];
-  const axes = statisticAxes(shape.length);
-  const count = product(axes.map((a) => shape[a] ?? 1));
-  const channels = [shape[1] ?? 1, ...shape.slice(2).map(() => 1)];
-  const wide = (t: string): string => b.op('Reshape', [t, b.ints(channels)]);
-  const flat = (t: string): string => b.op('Reshape', [t, b.ints([-1])]);
-  const batchMean = mean(b, x, axes, count);
-  const centred = b.op('Sub', [x, batchMean]);
-  const variance = mean(b, b.op('Mul', [centred, centred]), axes, count);
+  const { x, scale, bias, runMean, runVariance } = batchNormInputs(node);
+  const axes = b.ints(statisticAxes(shape.length));
+  const share = b.scalar(1 / product(statisticAxes(shape.length).map((a) => shape[a] ?? 1)));
   const epsilon = floatAttr(node, 'epsilon', 1e-5);
+  const batchMean = b.op('Mul', [b.op('ReduceSum', [x, axes], { keepdims: 0 }), share]);
+  // The mean is taken off before squaring: E[x^2] - E[x]^2 would lose all digits of data far from 0.
+  const centred = b.op('Sub', [x, alongChannels(b, batchMean, shape)]);
+  const squares = b.op('ReduceSum', [b.op('Mul', [centred, centred]), axes], { keepdims: 0 });
+  const variance = b.op('Mul', [squares, share]);
+  b.named(output(node), 'BatchNormalization', [x, scale, bias, batchMean, variance], { epsilon: { float: epsilon } });
   const inverse = b.op('Reciprocal', [b.op('Sqrt', [b.op('Add', [variance, b.scalar(epsilon)])])]);
-  const normal = b.op('Mul', [centred, inverse]);
-  b.named(output(node), 'Add', [b.op('Mul', [normal, wide(scale)]), wide(bias)]);
   const momentum = floatAttr(node, 'momentum', 0.9);
   const blend = (old: string, now: string): string =>
-    b.op('Add', [b.op('Mul', [old, b.scalar(momentum)]), b.op('Mul', [flat(now), b.scalar(1 - momentum)])]);
+    b.op('Add', [b.op('Mul', [old, b.scalar(momentum)]), b.op('Mul', [now, b.scalar(1 - momentum)])]);
   return {
-    saved: { normal, inverse },
+    saved: { centred, inverse },
     runningMean: blend(runMean, batchMean),
     runningVariance: blend(runVariance, variance),
   };
@@ -65,33 +67,40 @@ export function expandBatchNorm(b: GraphBuilder, node: NodeProto, shape: readonl
 
 const batchNorm: GradRule = (node, dy, ctx) => {
   const { b, shape, needs } = ctx;
-  const [x, scale, bias, runMean, runVariance] = [0, 1, 2, 3, 4].map((i) => input(node, i)) as [
-    string,
-    string,
-    string,
-    string,
-    string,
-  ];
+  const { x, scale, bias, runMean, runVariance } = batchNormInputs(node);
   const dims = shape(x);
-  const axes = statisticAxes(dims.length);
-  const channels = [dims[1] ?? 1, ...dims.slice(2).map(() => 1)];
-  const wide = (t: string): string => b.op('Reshape', [t, b.ints(channels)]);
-  const sum = (t: string): string => b.op('ReduceSum', [t, b.ints(axes)], { keepdims: 0 });
+  const axes = b.ints(statisticAxes(dims.length));
+  const sum = (t: string): string => b.op('ReduceSum', [t, axes], { keepdims: 0 });
   const saved = ctx.saved.get(node);
   // Without saved tensors the statistics are frozen, and the layer is an affine map of each channel.
-  const frozenInverse = (): string => {
-    const shifted = b.op('Add', [runVariance, b.scalar(floatAttr(node, 'epsilon', 1e-5))]);
-    return wide(b.op('Reciprocal', [b.op('Sqrt', [shifted])]));
-  };
-  const inverse = saved?.inverse ?? frozenInverse();
-  const normal = (): string => saved?.normal ?? b.op('Mul', [b.op('Sub', [x, wide(runMean)]), inverse]);
+  const frozen = (): { centred: string; inverse: string } => ({
+    centred: b.op('Sub', [x, alongChannels(b, runMean, dims)]),
+    inverse: b.op('Reciprocal', [
+      b.op('Sqrt', [b.op('Add', [runVariance, b.scalar(floatAttr(node, 'epsilon', 1e-5))])]),
+    ]),
+  });
+  const { centred, inverse } = (saved as { centred: string; inverse: string } | undefined) ?? frozen();
+  const total = sum(dy);
+  const correlation = sum(b.op('Mul', [dy, centred]));
+  const factor = b.op('Mul', [scale, inverse]);
   let dX: string | undefined;
-  if (needs(x)) {
-    const g = b.op('Mul', [dy, wide(scale)]);
-    const count = product(axes.map((a) => dims[a] ?? 1));
-    dX = saved ? normalizedGradient(b, g, normal(), inverse, axes, count) : b.op('Mul', [g, inverse]);
+  if (needs(x) && !saved) dX = b.op('Mul', [dy, alongChannels(b, factor, dims)]);
+  else if (needs(x)) {
+    // dx = s i (dy - mean(dy) - c i^2 mean(dy c)), c the centred input, i the inverse deviation, s the scale;
+    // all but two products of the size of x are worked out for each channel first.
+    const share = b.scalar(1 / product(statisticAxes(dims.length).map((a) => dims[a] ?? 1)));
+    const shift = b.op('Mul', [b.op('Mul', [total, share]), factor]);
+    const slope = b.op('Mul', [
+      b.op('Mul', [b.op('Mul', [correlation, share]), b.op('Mul', [inverse, inverse])]),
+      factor,
+    ]);
+    // The inference kernel with mean 0 and deviation 1 is dy factor - shift in one pass.
+    const unit = (value: number): string => b.floats(new Float32Array(dims[1] ?? 1).fill(value), [dims[1] ?? 1]);
+    const operands = [dy, factor, b.op('Neg', [shift]), unit(0), unit(1)];
+    const direct = b.op('BatchNormalization', operands, { epsilon: { float: 0 } });
+    dX = b.op('Sub', [direct, b.op('Mul', [centred, alongChannels(b, slope, dims)])]);
   }
-  return [dX, needs(scale) ? sum(b.op('Mul', [dy, normal()])) : undefined, needs(bias) ? sum(dy) : undefined];
+  return [dX, needs(scale) ? b.op('Mul', [correlation, inverse]) : undefined, needs(bias) ? total : undefined];
 };
 
 /** The forward node also yields the mean and the inverse deviation of each row (Ba, Kiros, Hinton 2016). */
