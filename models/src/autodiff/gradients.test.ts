@@ -7,6 +7,7 @@ import { openSession } from '../onnx/session.js';
 import { Random } from '../random.js';
 import { type TrainingInfo, trainingInfo } from './info.js';
 import { CLASS_LOSSES, type Loss, type LossOptions } from './losses.js';
+import { STEP } from './step.js';
 import { SUPPORTED_OPS } from './table.js';
 import { buildTrainingGraph, type TrainingGraphOptions } from './trainingGraph.js';
 
@@ -76,7 +77,7 @@ async function check({ sample, loss = 'mse', lossOptions, batchNorm, opset, buil
       const epsilon = 5e-4;
       const lossAt = async (sign: number): Promise<number> => {
         const moved = (weights.get(name) as Float32Array).map((w, i) => w + sign * epsilon * (direction[i] as number));
-        return Number((await run(new Map([...weights, [name, moved]]))).loss?.data[0]);
+        return Number((await run(new Map([...weights, [name, moved]])))[STEP.loss]?.data[0]);
       };
       const numeric = ((await lossAt(1)) - (await lossAt(-1))) / (2 * epsilon);
       assert.ok(Number.isFinite(numeric) && Number.isFinite(exact));
@@ -104,13 +105,13 @@ function fixedFeeds(
   return {
     ...Object.fromEntries(masks),
     x: new ort.Tensor('float32', noise(BATCH * volume(sample)), [BATCH, ...sample]),
-    y: CLASS_LOSSES.has(info.loss)
+    [STEP.target]: CLASS_LOSSES.has(info.loss)
       ? new ort.Tensor('int32', Int32Array.of(random.int(classes), 1, random.int(classes), -1), [BATCH])
       : new ort.Tensor('float32', values, [...info.output.shape]),
     // Unequal weights, one of them 0: a sample that is left out must leave no trace.
-    weight: new ort.Tensor('float32', Float32Array.of(1, 0, 2.5, 1), [BATCH]),
-    lr: new ort.Tensor('float32', Float32Array.of(0), []),
-    momentum: new ort.Tensor('float32', Float32Array.of(0), []),
+    [STEP.weight]: new ort.Tensor('float32', Float32Array.of(1, 0, 2.5, 1), [BATCH]),
+    [STEP.learningRate]: new ort.Tensor('float32', Float32Array.of(0), []),
+    [STEP.momentum]: new ort.Tensor('float32', Float32Array.of(0), []),
   };
 }
 

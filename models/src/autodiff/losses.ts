@@ -1,5 +1,6 @@
 import type { GraphBuilder } from '../onnx/builder.js';
 import { DataType, ModelError } from '../onnx/model.js';
+import { STEP } from './step.js';
 
 /** Losses that a training graph can be built with. */
 export const LOSSES = ['cross-entropy', 'generalized-cross-entropy', 'mse', 'huber', 'bce-with-logits'] as const;
@@ -40,7 +41,7 @@ export function emitLoss(
   shape: readonly number[],
   options: LossOptions = {},
 ): LossOutputs {
-  const weight = b.input('weight', DataType.FLOAT, [shape[0] ?? 1]);
+  const weight = b.input(STEP.weight, DataType.FLOAT, [shape[0] ?? 1]);
   return CLASS_LOSSES.has(loss)
     ? classLoss(b, loss, output, shape, weight, options)
     : valueLoss(b, loss, output, shape, weight, options);
@@ -69,7 +70,7 @@ function classLoss(
   if (shape.length !== 2) {
     throw new ModelError(`${loss} needs an output of shape [batch, classes]; this model gives [${shape.join(', ')}]`);
   }
-  const labels = b.input('y', DataType.INT32, [batch]);
+  const labels = b.input(STEP.target, DataType.INT32, [batch]);
   const present = b.op(
     'Cast',
     [b.op('GreaterOrEqual', [labels, b.op('Cast', [b.scalar(0)], { to: DataType.INT32 })])],
@@ -134,7 +135,7 @@ function valueLoss(
   const [batch = 1] = shape;
   const width = shape.slice(1).reduce((a, d) => a * d, 1);
   const flat = b.ints([batch, width]);
-  const given = b.op('Reshape', [b.input('y', DataType.FLOAT, shape), flat]);
+  const given = b.op('Reshape', [b.input(STEP.target, DataType.FLOAT, shape), flat]);
   const missing = b.op('IsNaN', [given]);
   const zero = b.scalar(0);
   const present = b.op('Where', [missing, zero, b.scalar(1)]);

@@ -1,5 +1,6 @@
 import type { GraphBuilder } from '../onnx/builder.js';
 import { DataType } from '../onnx/model.js';
+import { STEP } from './step.js';
 
 export interface SgdOptions {
   readonly type: 'sgd';
@@ -35,14 +36,14 @@ interface Parameter {
 
 /**
  * Emits the step of every parameter (output `{name}:next`) and returns the state it keeps (inputs by name,
- * outputs `{state}:next`). Inputs `lr` and, for sgd, `momentum` are scalars, so that a schedule needs no other graph.
+ * outputs `{state}:next`). Learning rate and, for sgd, momentum are scalar inputs (STEP), so that a schedule needs no other graph.
  */
 export function emitOptimizer(
   b: GraphBuilder,
   parameters: readonly Parameter[],
   options: OptimizerOptions,
 ): StateTensor[] {
-  const lr = b.input('lr', DataType.FLOAT, []);
+  const lr = b.input(STEP.learningRate, DataType.FLOAT, []);
   return options.type === 'sgd' ? sgd(b, parameters, lr, options) : adamW(b, parameters, lr, options);
 }
 
@@ -66,7 +67,7 @@ function emitNext(
 /** v <- mu v + g, w <- w - lr v (Polyak 1964, in the form of Sutskever et al. 2013 without the damping). */
 function sgd(b: GraphBuilder, parameters: readonly Parameter[], lr: string, options: SgdOptions): StateTensor[] {
   const state: StateTensor[] = [];
-  const momentum = b.input('momentum', DataType.FLOAT, []);
+  const momentum = b.input(STEP.momentum, DataType.FLOAT, []);
   for (const { name, shape, gradient } of parameters) {
     const decay = options.weightDecay ?? 0;
     const g = decay > 0 ? b.op('Add', [gradient, b.op('Mul', [name, b.scalar(decay)])]) : gradient;
@@ -82,7 +83,7 @@ function sgd(b: GraphBuilder, parameters: readonly Parameter[], lr: string, opti
 function adamW(b: GraphBuilder, parameters: readonly Parameter[], lr: string, options: AdamWOptions): StateTensor[] {
   const { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01 } = options;
   const state: StateTensor[] = [];
-  const count = 'optimizer:steps';
+  const count = 'ecavg/steps';
   const steps = emitNext(b, count, 'Add', [keep(b, state, count, []), b.scalar(1)], []);
   const correction = (beta: number): string => b.op('Sub', [b.scalar(1), b.op('Pow', [b.scalar(beta), steps])]);
   const [c1, c2] = [correction(beta1), correction(beta2)];
@@ -103,7 +104,7 @@ function adamW(b: GraphBuilder, parameters: readonly Parameter[], lr: string, op
 /** Scales every gradient by min(1, limit / norm), norm over all of them together (Pascanu et al. 2013). */
 export function emitClipping(b: GraphBuilder, gradients: readonly string[], limit: number): string[] {
   const squares = gradients.map((g) => b.op('ReduceSum', [b.op('Mul', [g, g])], { keepdims: 0 }));
-  const norm = b.named('gradientNorm', 'Sqrt', [b.op('Sum', squares)]);
+  const norm = b.named(STEP.gradientNorm, 'Sqrt', [b.op('Sum', squares)]);
   b.output(norm, DataType.FLOAT, []);
   const scale = b.op('Min', [b.op('Div', [b.scalar(limit), b.op('Add', [norm, b.scalar(1e-6)])]), b.scalar(1)]);
   return gradients.map((g) => b.op('Mul', [g, scale]));

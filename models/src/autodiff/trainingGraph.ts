@@ -16,6 +16,7 @@ import { emitLoss, type Loss, type LossOptions } from './losses.js';
 import { expandBatchNorm } from './normalization.js';
 import { emitClipping, emitOptimizer, type OptimizerOptions, type StateTensor } from './optimizers.js';
 import { type GradContext, input, output } from './rules.js';
+import { STEP } from './step.js';
 import { RULES, SUPPORTED_OPS } from './table.js';
 import { chooseTensors } from './tensors.js';
 
@@ -49,10 +50,10 @@ export interface TrainingGraphOptions {
  * Builds the graph of one training step: forward, loss, backward by reverse-mode differentiation that
  * emits ordinary ONNX ops, and the optimiser's step.
  *
- * Inputs: every parameter and buffer by its name, the optimiser's state, the model's input, `y` (int32 class
- * indices, -1 for none; or float32 of the output's shape, NaN for none), `weight` (float32, a sample), `lr`,
- * `momentum` (sgd), dropout masks, and with `proximal` the scalar `mu` and `{parameter}:base`.
- * Outputs: `{name}:next` for parameters, buffers and state, `loss`, `correct`, with clipping `gradientNorm`.
+ * Inputs: every parameter and buffer by its name, the optimiser's state, the model's input, and by the names in STEP
+ * the target (int32 class indices, -1 for none; or float32 of the output's shape, NaN for none), a weight for each
+ * sample, the learning rate, momentum (sgd), dropout masks, and with `proximal` the scalar mu and `{parameter}:base`.
+ * Outputs: `{name}:next` for parameters, buffers and state, STEP.loss, STEP.correct, with clipping STEP.gradientNorm.
  * @param model a float32 inference graph with one input and one output, opset 13 or later.
  * @throws ModelError naming the node and op that has no gradient rule.
  */
@@ -91,7 +92,7 @@ export async function buildTrainingGraph(model: ModelProto, options: TrainingGra
       }
     } else if (node.opType === 'Dropout') {
       const shape = probe.shape(output(node));
-      const mask = `dropout:${masks.length}`;
+      const mask = `${PREFIX}dropout${masks.length}`;
       masks.push({ name: mask, shape, ratio: dropoutRatio(node, graph) });
       saved.set(node, { mask: b.input(mask, DataType.FLOAT, shape) });
       b.named(output(node), 'Mul', [input(node, 0), mask]);
@@ -112,8 +113,8 @@ export async function buildTrainingGraph(model: ModelProto, options: TrainingGra
     saved,
   });
   const state = emitUpdate(b, parameters, gradients, options);
-  b.output(b.named('loss', 'Identity', [loss]), DataType.FLOAT, []);
-  b.output(b.named('correct', 'Identity', [correct]), DataType.FLOAT, []);
+  b.output(b.named(STEP.loss, 'Identity', [loss]), DataType.FLOAT, []);
+  b.output(b.named(STEP.correct, 'Identity', [correct]), DataType.FLOAT, []);
 
   const info: TrainingInfo = {
     batch: options.batch,
@@ -167,7 +168,7 @@ function emitUpdate(
   gradients: ReadonlyMap<string, string>,
   options: TrainingGraphOptions,
 ): StateTensor[] {
-  const mu = options.proximal ? b.input('mu', DataType.FLOAT, []) : undefined;
+  const mu = options.proximal ? b.input(STEP.mu, DataType.FLOAT, []) : undefined;
   let steps = parameters.map(({ name, shape }) => {
     const g = gradients.get(name);
     if (!g) throw new ModelError(`parameter ${JSON.stringify(name)} does not reach the output`);

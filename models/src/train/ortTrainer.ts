@@ -1,5 +1,6 @@
 import type { Layout } from '@ecavg/protocol';
 import { type TrainingInfo, trainingInfo, trainingLayout } from '../autodiff/info.js';
+import { STEP } from '../autodiff/step.js';
 import type { View } from '../data/dataset.js';
 import { ModelError, parseModel } from '../onnx/model.js';
 import { type InferenceSession, ort, type Tensor } from '../onnx/runtime.js';
@@ -76,12 +77,12 @@ export class OrtTrainer implements Trainer {
     const feeds: Tensors = {
       ...this.#state,
       [input.name]: float(x, input.shape),
-      y: y instanceof Int32Array ? new ort.Tensor('int32', y, [batch]) : float(y, output.shape),
-      weight: float(weight, [batch]),
-      lr: scalar(learningRate),
+      [STEP.target]: y instanceof Int32Array ? new ort.Tensor('int32', y, [batch]) : float(y, output.shape),
+      [STEP.weight]: float(weight, [batch]),
+      [STEP.learningRate]: scalar(learningRate),
     };
-    if (optimizer === 'sgd') feeds.momentum = scalar(momentum);
-    if (proximal) Object.assign(feeds, this.#base, { mu: scalar(extra.mu ?? 0) });
+    if (optimizer === 'sgd') feeds[STEP.momentum] = scalar(momentum);
+    if (proximal) Object.assign(feeds, this.#base, { [STEP.mu]: scalar(extra.mu ?? 0) });
     for (const { name, shape } of masks) {
       const length = shape.reduce((a, d) => a * d, 1);
       feeds[name] = float(extra.masks?.get(name) ?? new Float32Array(length).fill(1), shape);
@@ -94,7 +95,7 @@ export class OrtTrainer implements Trainer {
       next[name] = tensor;
     }
     this.#state = next;
-    return { loss: Number(out.loss?.data[0]), correct: Number(out.correct?.data[0]) };
+    return { loss: Number(out[STEP.loss]?.data[0]), correct: Number(out[STEP.correct]?.data[0]) };
   }
 
   async train(view: View, options: TrainOptions): Promise<TrainResult> {
