@@ -6,6 +6,7 @@ import { runCommand } from '@ecavg/runtime';
 import { Command } from 'commander';
 import { demoCommand } from './demo/command.js';
 import { doctorCommand } from './doctor.js';
+import { modelCommand } from './model.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -23,9 +24,17 @@ Examples:
   ecavg broker                     a broker on 127.0.0.1:1883
   ecavg cloud --config cloud.yaml
   ecavg edge --config edge.yaml
+  ecavg model prepare my.onnx      bring your own model
   ecavg doctor                     what is installed and what works`,
   );
-for (const command of [demoCommand(), brokerCommand(), cloudCommand(), edgeCommand(), doctorCommand()]) {
+for (const command of [
+  demoCommand(),
+  brokerCommand(),
+  cloudCommand(),
+  edgeCommand(),
+  modelCommand(),
+  doctorCommand(),
+]) {
   program.addCommand(command);
 }
 await runCommand(program);

@@ -91,7 +91,10 @@ export async function readArtifactFolder(folder: string): Promise<{ artifact: Ar
     throw new ModelError(`${join(folder, 'manifest.json')} is no manifest of a prepared model`, { cause });
   }
   const [infer, train] = [await read(FILES.infer), await read(FILES.train)];
-  for (const [key, bytes] of [['infer', infer], ['train', train]] as const) {
+  for (const [key, bytes] of [
+    ['infer', infer],
+    ['train', train],
+  ] as const) {
     if (sha256Hex(bytes) !== manifest.files[key].sha256) {
       throw new ModelError(`${join(folder, FILES[key])} is not the file that the manifest names: its sha256 differs`);
     }

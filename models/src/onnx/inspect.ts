@@ -36,7 +36,9 @@ type Value = NonNullable<ModelProto['graph']>['input'][number];
 function shapeOf(value: Value): (number | string)[] {
   const type = value.type?.value;
   const dims = type?.case === 'tensorType' ? (type.value.shape?.dim ?? []) : [];
-  return dims.map((d) => (d.value.case === 'dimValue' ? Number(d.value.value) : d.value.case === 'dimParam' ? d.value.value : '?'));
+  return dims.map((d) =>
+    d.value.case === 'dimValue' ? Number(d.value.value) : d.value.case === 'dimParam' ? d.value.value : '?',
+  );
 }
 
 /**
@@ -55,4 +57,3 @@ export function sampleShape(model: ModelProto, given?: readonly number[]): numbe
   }
   return rest as number[];
 }
-
