@@ -2,6 +2,7 @@ import { type Layout, sha256Hex } from '@ecavg/protocol';
 import { type TrainingInfo, trainingInfo, trainingLayout } from './autodiff/info.js';
 import { buildTrainingGraph, type TrainingGraphOptions } from './autodiff/trainingGraph.js';
 import { type ModelProto, parseModel, serializeModel } from './onnx/model.js';
+import { normalizeForTraining } from './onnx/normalize.js';
 import { extractWeights, withWeights } from './weights.js';
 
 /**
@@ -21,7 +22,8 @@ export interface Artifact {
 
 /** Makes an artifact of an inference model; throws ModelError where it can't be trained. */
 export async function prepareArtifact(model: ModelProto, options: TrainingGraphOptions): Promise<Artifact> {
-  return readArtifact(serializeModel(model), serializeModel(await buildTrainingGraph(model, options)));
+  const own = normalizeForTraining(model);
+  return readArtifact(serializeModel(own), serializeModel(await buildTrainingGraph(own, options)));
 }
 
 /** Parses both files and checks that they belong together. */
