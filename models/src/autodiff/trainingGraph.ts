@@ -2,6 +2,7 @@ import { clone } from '@bufbuild/protobuf';
 import { NodeProtoSchema } from '../gen/onnx_pb.js';
 import { GraphBuilder, OPSET } from '../onnx/builder.js';
 import {
+  checkWeights,
   DataType,
   describeNode,
   floatAttr,
@@ -150,8 +151,7 @@ function checkModel(model: ModelProto): { graph: Graph; inputName: string; outpu
   const opset = Number(model.opsetImport.find((o) => o.domain === '' || o.domain === 'ai.onnx')?.version ?? 0);
   if (opset < OLDEST_OPSET)
     throw new ModelError(`the model has opset ${opset}; export it with opset ${OLDEST_OPSET} or later`);
-  const half = graph.initializer.find((t) => t.dataType === DataType.FLOAT16 || t.dataType === DataType.BFLOAT16);
-  if (half) throw new ModelError(`tensor ${JSON.stringify(half.name)} has 16-bit weights; export the model in float32`);
+  for (const tensor of graph.initializer) checkWeights(tensor);
   return { graph, inputName: first.name, outputName: out.name, opset };
 }
 

@@ -94,13 +94,24 @@ export function describeNode(node: NodeProto): string {
   return `${node.opType} node ${JSON.stringify(node.name)} (output ${JSON.stringify(node.output[0] ?? '')})`;
 }
 
-/** float32 values of an initializer as a fresh array; throws ModelError for other types and external data. */
-export function floatData(tensor: TensorProto): Float32Array {
-  const length = tensor.dims.reduce((a, d) => a * Number(d), 1);
+/** Throws ModelError for weights that lie elsewhere or have 16 bits. */
+export function checkWeights(tensor: TensorProto): void {
   const name = JSON.stringify(tensor.name);
   if (tensor.dataLocation === DataLocation.EXTERNAL) {
     throw new ModelError(`tensor ${name} lies in an external file; save the model with its weights inside`);
   }
+  if (tensor.dataType === DataType.FLOAT16 || tensor.dataType === DataType.BFLOAT16) {
+    throw new ModelError(
+      `tensor ${name} has 16-bit weights (${DataType[tensor.dataType]}); export the model in float32`,
+    );
+  }
+}
+
+/** float32 values of an initializer as a fresh array; throws ModelError for other types and external data. */
+export function floatData(tensor: TensorProto): Float32Array {
+  const length = tensor.dims.reduce((a, d) => a * Number(d), 1);
+  const name = JSON.stringify(tensor.name);
+  checkWeights(tensor);
   if (tensor.dataType !== DataType.FLOAT) {
     throw new ModelError(
       `tensor ${name} has ONNX data type ${DataType[tensor.dataType] ?? tensor.dataType}; float32 is needed`,
