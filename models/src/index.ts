@@ -15,6 +15,7 @@ export { type FolderManifest, readArtifactFolder, writeArtifactFolder } from './
 export { GraphBuilder, OPSET } from './onnx/builder.js';
 export { inspectModel, sampleShape } from './onnx/inspect.js';
 export { DataType, ModelError, type ModelProto, parseModel, serializeModel } from './onnx/model.js';
+export { probeModel } from './onnx/probe.js';
 export { Random } from './random.js';
 export { Evaluator } from './train/evaluator.js';
 export { OrtTrainer } from './train/ortTrainer.js';

@@ -1,0 +1,170 @@
+import { execFileSync } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { DataType, Evaluator, GraphBuilder, OrtTrainer, prepareArtifact, ZOO, zooModel } from '@ecavg/models';
+import { forwardFlops } from './flops.js';
+
+/** Model, shape of one sample, batch. */
+const CASES = {
+  mlp: { input: [1, 28, 28], batch: 32 },
+  'cnn-small': { input: [3, 32, 32], batch: 32 },
+  'sensor-cnn1d': { input: [2, 1024], batch: 32 },
+  'sensor-autoencoder': { input: [2, 1024], batch: 32 },
+  mobilenetv2: { input: [3, 32, 32], batch: 32 },
+  resnet50: { input: [3, 32, 32], batch: 16 },
+} satisfies Record<string, { input: number[]; batch: number }>;
+
+export type CaseName = keyof typeof CASES;
+export const CASE_NAMES = Object.keys(CASES) as CaseName[];
+
+export interface TrainFigures {
+  readonly model: string;
+  readonly threads: number;
+  readonly batch: number;
+  /** Median time of a whole step: forward, loss, backward, SGD with momentum. */
+  readonly stepMs: number;
+  readonly forwardMs: number;
+  readonly stepToForward: number;
+  readonly samplesPerSecond: number;
+  /** Three forward passes' worth of arithmetic in the time of a step. */
+  readonly gflops: number;
+  /** A product of two 1024 x 1024 matrices in the same process. */
+  readonly matmulGflops: number;
+  readonly peakRssMb: number;
+}
+
+const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? 0;
+
+async function timed(run: () => Promise<unknown>, budgetMs: number): Promise<number> {
+  await run();
+  const times: number[] = [];
+  const end = performance.now() + budgetMs;
+  while (times.length < 5 || (performance.now() < end && times.length < 200)) {
+    const start = performance.now();
+    await run();
+    times.push(performance.now() - start);
+  }
+  return median(times);
+}
+
+/** One model in this process. */
+export async function measure(name: CaseName, threads: number): Promise<TrainFigures> {
+  const { input, batch }: { input: number[]; batch: number } = CASES[name];
+  const loss = ZOO[name]?.loss ?? 'cross-entropy';
+  const artifact = await prepareArtifact(zooModel(name, { input, classes: 10, seed: 1 }), {
+    loss,
+    batch,
+    sample: input,
+  });
+  const size = batch * input.reduce((a, d) => a * d, 1);
+  const x = Float32Array.from({ length: size }, (_, i) => Math.sin(0.7 * i + (i % 11)));
+  const y = loss === 'mse' ? x : Int32Array.from({ length: batch }, (_, i) => i % 10);
+  const weight = new Float32Array(batch).fill(1);
+  const trainer = await OrtTrainer.create(artifact.train, threads);
+  trainer.setWeights(artifact.weights);
+  const stepMs = await timed(() => trainer.step(x, y, weight, 1e-4, 0.9), 3000);
+  await trainer.release();
+  const peakRssMb = Math.round(process.resourceUsage().maxRSS / 1024);
+  const evaluator = await Evaluator.create(artifact.model, artifact.layout, threads);
+  const forwardMs = await timed(() => evaluator.run(artifact.weights, x, [batch, ...input]), 1000);
+  await evaluator.release();
+  const flops = await forwardFlops(artifact.model, [batch, ...input]);
+  return {
+    model: name,
+    threads,
+    batch,
+    stepMs,
+    forwardMs,
+    stepToForward: stepMs / forwardMs,
+    samplesPerSecond: (1000 * batch) / stepMs,
+    gflops: (3 * flops) / stepMs / 1e6,
+    matmulGflops: await matmulRate(threads),
+    peakRssMb,
+  };
+}
+
+async function matmulRate(threads: number): Promise<number> {
+  const n = 1024;
+  const b = new GraphBuilder();
+  const x = b.input('x', DataType.FLOAT, ['N', n]);
+  b.named('y', 'MatMul', [x, b.weights('w', [n, n], new Float32Array(n * n).fill(0.01))]);
+  b.output('y', DataType.FLOAT, ['N', n]);
+  const model = b.model({ name: 'matmul' });
+  const artifact = await prepareArtifact(model, { loss: 'mse', batch: n, sample: [n] });
+  const evaluator = await Evaluator.create(artifact.model, artifact.layout, threads);
+  const data = new Float32Array(n * n).fill(0.5);
+  const ms = await timed(() => evaluator.run(artifact.weights, data, [n, n]), 500);
+  await evaluator.release();
+  return (2 * n ** 3) / ms / 1e6;
+}
+
+/** What the same step takes in PyTorch: `bench/peers/train.py`, run by the given Python. */
+function measurePyTorch(python: string, name: CaseName, threads: number): { stepMs: number; peakRssMb: number } {
+  const script = fileURLToPath(new URL('../peers/train.py', import.meta.url));
+  const { input, batch } = CASES[name];
+  const out = execFileSync(python, [script, name, String(threads), String(batch), input.join(',')], {
+    encoding: 'utf8',
+  });
+  return JSON.parse(out) as { stepMs: number; peakRssMb: number };
+}
+
+/** Every model in a process of its own, so that its peak memory is its own; beside it PyTorch, where a Python is given. */
+export function benchTrain(options: {
+  models: readonly CaseName[];
+  threads: readonly number[];
+  python: string | undefined;
+  json: boolean;
+}): void {
+  const main = fileURLToPath(new URL('./main.js', import.meta.url));
+  const rows = options.models.flatMap((model) =>
+    options.threads.map((threads) => {
+      if (!options.json) process.stderr.write(`${model}, ${threads} thread(s) ...\n`);
+      const out = execFileSync(process.execPath, [main, 'train-one', model, String(threads)], { encoding: 'utf8' });
+      const ours = JSON.parse(out) as TrainFigures;
+      if (!options.python) return ours;
+      const torch = measurePyTorch(options.python, model, threads);
+      return {
+        ...ours,
+        pytorch: torch,
+        stepToPyTorch: ours.stepMs / torch.stepMs,
+        memoryToPyTorch: ours.peakRssMb / torch.peakRssMb,
+      };
+    }),
+  );
+  if (options.json) {
+    process.stdout.write(`${JSON.stringify({ bench: 'train', node: process.version, rows }, null, 2)}\n`);
+    return;
+  }
+  const head = [
+    'model',
+    'threads',
+    'step ms',
+    'forward ms',
+    'step/forward',
+    'samples/s',
+    'GFLOP/s',
+    'MatMul',
+    'RSS MB',
+    '/ PyTorch step',
+    '/ PyTorch RSS',
+  ];
+  const digits = (v: number | undefined, d: number): string => (v === undefined ? '-' : v.toFixed(d));
+  const table = rows.map((r) => {
+    const peer = 'stepToPyTorch' in r ? r : undefined;
+    return [
+      r.model,
+      String(r.threads),
+      digits(r.stepMs, 1),
+      digits(r.forwardMs, 1),
+      digits(r.stepToForward, 2),
+      digits(r.samplesPerSecond, 0),
+      digits(r.gflops, 0),
+      digits(r.matmulGflops, 0),
+      String(r.peakRssMb),
+      digits(peer?.stepToPyTorch, 2),
+      digits(peer?.memoryToPyTorch, 2),
+    ];
+  });
+  const widths = head.map((h, i) => Math.max(h.length, ...table.map((row) => row[i]?.length ?? 0)));
+  for (const row of [head, ...table])
+    process.stdout.write(`${row.map((c, i) => c.padStart(widths[i] ?? 0)).join('  ')}\n`);
+}
