@@ -1,6 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Artifact, type ModelProto, parseModel, prepareArtifact, type View, zooModel } from '@ecavg/models';
+import {
+  type Artifact,
+  type ModelProto,
+  parseModel,
+  prepareArtifact,
+  requireEngine,
+  type View,
+  zooModel,
+} from '@ecavg/models';
 import { decodeMessage, parseEdgeTopic, Topics } from '@ecavg/protocol';
 import { ConfigError, connectBroker, type Logger, type Service } from '@ecavg/runtime';
 import type { CloudConfig } from './config.js';
@@ -21,6 +29,7 @@ export async function startCloud(config: CloudConfig, log: Logger): Promise<Serv
   const model = config.model.id;
   const names = { fleet: config.fleet, model };
   const topics = new Topics(config.fleet);
+  await requireEngine(config);
   const reference = Judge.reference(config);
   const source = { from: config.model.file ?? config.model.architecture, batch: config.model.batch };
   const registry = await Registry.open(join(config.dataDir, 'models', model), source);

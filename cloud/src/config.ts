@@ -1,4 +1,4 @@
-import { dataConfigSchema, ZOO } from '@ecavg/models';
+import { dataConfigSchema, ENGINES, ZOO } from '@ecavg/models';
 import { CODECS, IDENTIFIER } from '@ecavg/protocol';
 import { brokerSchema, CREDENTIALS, logSchema, withoutCredentials } from '@ecavg/runtime';
 import { z } from 'zod';
@@ -82,6 +82,8 @@ export const cloudConfigSchema = z.strictObject({
       tolerance: z.number().min(0).max(1).default(0.01),
     })
     .prefault({}),
+  /** What fine-tunes. ort: ONNX Runtime. tfjs-node: TensorFlow, where `@tensorflow/tfjs-node` is installed. */
+  engine: z.enum(ENGINES).default('ort'),
   threads: z.int().min(1).max(256).default(1),
   telemetry: z
     .strictObject({

@@ -1,11 +1,12 @@
 import {
   type Artifact,
+  createTrainer,
   type Evaluation,
   Evaluator,
   ModelError,
-  OrtTrainer,
   openData,
   splitByGroup,
+  type Trainer,
   type View,
 } from '@ecavg/models';
 import type { CloudConfig } from './config.js';
@@ -24,7 +25,7 @@ export interface Verdict {
 export class Judge {
   private constructor(
     private readonly config: CloudConfig,
-    private readonly trainer: OrtTrainer,
+    private readonly trainer: Trainer,
     private readonly evaluator: Evaluator,
     private readonly tuning: View,
     private readonly guard: View,
@@ -43,7 +44,7 @@ export class Judge {
     artifact: Artifact,
     reference: { tuning: View; guard: View },
   ): Promise<Judge> {
-    const trainer = await OrtTrainer.create(artifact.train, config.threads);
+    const trainer = await createTrainer(artifact, { engine: config.engine, threads: config.threads });
     const evaluator = await Evaluator.create(artifact.model, artifact.layout, config.threads);
     return new Judge(config, trainer, evaluator, reference.tuning, reference.guard);
   }

@@ -1,4 +1,4 @@
-import { dataConfigSchema } from '@ecavg/models';
+import { dataConfigSchema, ENGINES } from '@ecavg/models';
 import { IDENTIFIER } from '@ecavg/protocol';
 import { brokerSchema, logSchema } from '@ecavg/runtime';
 import { z } from 'zod';
@@ -25,6 +25,8 @@ export const edgeConfigSchema = z.strictObject({
     .prefault({}),
   train: z
     .strictObject({
+      /** ort: ONNX Runtime. tfjs-node: TensorFlow, where `@tensorflow/tfjs-node` is installed. */
+      engine: z.enum(ENGINES).default('ort'),
       /** CPU threads of a training step. */
       threads: z.int().min(1).max(256).default(1),
     })

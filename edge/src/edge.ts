@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Artifact, ModelError, readArtifact } from '@ecavg/models';
+import { type Artifact, ModelError, readArtifact, requireEngine } from '@ecavg/models';
 import {
   decodeMessage,
   encodeMessage,
@@ -28,6 +28,7 @@ const GIVE_BACK = new Set(['round-closed', 'base-mismatch', 'duplicate']);
 
 /** Starts a gateway: it follows the model and round topics until it is stopped. */
 export async function startEdge(config: EdgeConfig, log: Logger): Promise<Service> {
+  await requireEngine(config.train);
   const data = openLocalData(config);
   const store = new EdgeStore(config.dataDir);
   const gateway = new Gateway(config, data, store, await store.nextSession(), log);

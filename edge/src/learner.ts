@@ -1,4 +1,4 @@
-import { type Artifact, Evaluator, OrtTrainer } from '@ecavg/models';
+import { type Artifact, createTrainer, Evaluator, type Trainer } from '@ecavg/models';
 import { codec, encodeUpdate, encodeWithFeedback, type RoundMessage, sha256Hex } from '@ecavg/protocol';
 import type { EdgeConfig } from './config.js';
 import type { LocalData } from './data.js';
@@ -9,7 +9,7 @@ export type Values = Record<string, number>;
 
 /** Trains and judges models on this gateway's data. Holds the model that the gateway serves. */
 export class Learner {
-  #trainer: OrtTrainer | undefined;
+  #trainer: Trainer | undefined;
   #evaluator: Evaluator | undefined;
   /** sha256 of the training graph that the two were made for. */
   #graph = '';
@@ -101,12 +101,12 @@ export class Learner {
     await this.#evaluator?.release();
   }
 
-  async #engines(artifact: Artifact): Promise<{ trainer: OrtTrainer; evaluator: Evaluator }> {
+  async #engines(artifact: Artifact): Promise<{ trainer: Trainer; evaluator: Evaluator }> {
     const graph = sha256Hex(artifact.train);
     if (!this.#trainer || !this.#evaluator || graph !== this.#graph) {
       await this.release();
-      const { threads } = this.config.train;
-      this.#trainer = await OrtTrainer.create(artifact.train, threads);
+      const { engine, threads } = this.config.train;
+      this.#trainer = await createTrainer(artifact, { engine, threads });
       this.#evaluator = await Evaluator.create(artifact.model, artifact.layout, threads);
       this.#graph = graph;
       // A model of another architecture can't be compared with the one in service.

@@ -17,6 +17,7 @@ export { inspectModel, sampleShape } from './onnx/inspect.js';
 export { DataType, ModelError, type ModelProto, parseModel, serializeModel } from './onnx/model.js';
 export { probeModel } from './onnx/probe.js';
 export { Random } from './random.js';
+export { createTrainer, ENGINES, type EngineName, requireEngine, type TrainerOptions } from './train/engine.js';
 export { Evaluator } from './train/evaluator.js';
 export { OrtTrainer } from './train/ortTrainer.js';
 export type { Evaluation, Trainer, TrainOptions, TrainResult } from './train/types.js';

@@ -1,51 +1,8 @@
 import type { GraphBuilder } from '../onnx/builder.js';
-import { intAttr, intsAttr, type NodeProto, stringAttr } from '../onnx/model.js';
+import { intAttr, intsAttr, stringAttr } from '../onnx/model.js';
 import { weightGradient } from './convWeights.js';
 import { type GradContext, type GradRule, input, output, type Rules, unsupported } from './rules.js';
-
-type Shape = readonly number[];
-
-/** Stride, dilation, kernel and explicit padding of a Conv or pooling window, for any spatial rank. */
-export interface Window {
-  readonly kernel: number[];
-  readonly strides: number[];
-  readonly dilations: number[];
-  readonly begin: number[];
-  readonly end: number[];
-}
-
-/** Resolves the defaults and `auto_pad` against the concrete shapes it goes from and to. */
-export function windowOf(node: NodeProto, from: Shape, to: Shape, kernel: Shape): Window {
-  const rank = kernel.length;
-  const strides = intsAttr(node, 'strides', Array(rank).fill(1));
-  const dilations = intsAttr(node, 'dilations', Array(rank).fill(1));
-  const autoPad = stringAttr(node, 'auto_pad', 'NOTSET');
-  if (autoPad === 'NOTSET' || autoPad === 'VALID') {
-    const pads = autoPad === 'VALID' ? Array(2 * rank).fill(0) : intsAttr(node, 'pads', Array(2 * rank).fill(0));
-    return { kernel: [...kernel], strides, dilations, begin: pads.slice(0, rank), end: pads.slice(rank) };
-  }
-  const total = kernel.map((k, i) => {
-    const reach = ((to[i + 2] ?? 1) - 1) * (strides[i] ?? 1) + (k - 1) * (dilations[i] ?? 1) + 1;
-    return Math.max(0, reach - (from[i + 2] ?? 1));
-  });
-  const half = total.map((t) => Math.floor(t / 2));
-  const rest = total.map((t, i) => t - (half[i] ?? 0));
-  const [begin, end] = autoPad === 'SAME_LOWER' ? [rest, half] : [half, rest];
-  return { kernel: [...kernel], strides, dilations, begin, end };
-}
-
-/** Rows that a ConvTranspose must add at the end to give back `from`'s size. */
-export function outputPadding(w: Window, from: Shape, to: Shape): number[] {
-  return w.kernel.map((k, i) => {
-    const back =
-      ((to[i + 2] ?? 1) - 1) * (w.strides[i] ?? 1) +
-      (k - 1) * (w.dilations[i] ?? 1) +
-      1 -
-      (w.begin[i] ?? 0) -
-      (w.end[i] ?? 0);
-    return (from[i + 2] ?? 1) - back;
-  });
-}
+import { outputPadding, type Window, windowOf } from './window.js';
 
 const biasGradient = ({ b, needs }: GradContext, bias: string, dy: string, rank: number): string | undefined => {
   if (!bias || !needs(bias)) return undefined;

@@ -1,6 +1,6 @@
 import type { GraphBuilder } from '../onnx/builder.js';
-import type { Window } from './conv.js';
 import { product } from './rules.js';
+import type { Window } from './window.js';
 
 type Shape = readonly number[];
 

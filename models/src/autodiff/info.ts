@@ -1,7 +1,7 @@
 import { type Layout, makeLayout } from '@ecavg/protocol';
 import { ModelError, type ModelProto, metadata } from '../onnx/model.js';
-import type { Loss } from './losses.js';
-import type { StateTensor } from './optimizers.js';
+import type { Loss, LossOptions } from './losses.js';
+import type { OptimizerOptions, StateTensor } from './optimizers.js';
 
 export const METADATA_KEY = 'ecavg.training';
 
@@ -9,7 +9,10 @@ export const METADATA_KEY = 'ecavg.training';
 export interface TrainingInfo {
   readonly batch: number;
   readonly loss: Loss;
+  readonly lossOptions?: LossOptions;
   readonly optimizer: 'sgd' | 'adamw';
+  readonly optimizerOptions: OptimizerOptions;
+  readonly clipNorm?: number;
   /** Name and shape (batch first) of the model's input and output. */
   readonly input: StateTensor;
   readonly output: StateTensor;

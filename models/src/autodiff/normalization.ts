@@ -28,7 +28,7 @@ export interface BatchNormOutputs {
   readonly runningVariance: string;
 }
 
-const batchNormInputs = (node: NodeProto) => {
+export const batchNormInputs = (node: NodeProto) => {
   const [x, scale, bias, runMean, runVariance] = [0, 1, 2, 3, 4].map((i) => input(node, i));
   return { x, scale, bias, runMean, runVariance } as Record<'x' | 'scale' | 'bias' | 'runMean' | 'runVariance', string>;
 };

@@ -1,6 +1,6 @@
 import { DataType, intAttr, intsAttr, type NodeProto } from '../onnx/model.js';
-import { outputPadding, type Window, windowOf } from './conv.js';
 import { type GradContext, type GradRule, input, output, product, type Rules, unsupported } from './rules.js';
+import { outputPadding, type Window, windowCounts, windowOf } from './window.js';
 
 function poolWindow(node: NodeProto, { shape }: GradContext) {
   if (intAttr(node, 'ceil_mode', 0) !== 0) unsupported(node, 'ceil_mode; pad the input instead');
@@ -70,27 +70,6 @@ const averagePool: GradRule = (node, dy, ctx) => {
     }),
   ];
 };
-
-/** Elements averaged at each output position; the padding counts only with count_include_pad. */
-function windowCounts(
-  node: NodeProto,
-  sx: readonly number[],
-  sy: readonly number[],
-  win: ReturnType<typeof windowOf>,
-): Float32Array {
-  const includePad = intAttr(node, 'count_include_pad', 0) === 1;
-  const perAxis = win.kernel.map((k, i) =>
-    Array.from({ length: sy[i + 2] ?? 1 }, (_, o) => {
-      if (includePad) return k;
-      const start = o * (win.strides[i] ?? 1) - (win.begin[i] ?? 0);
-      const taps = Array.from({ length: k }, (_, j) => start + j * (win.dilations[i] ?? 1));
-      return taps.filter((t) => t >= 0 && t < (sx[i + 2] ?? 1)).length;
-    }),
-  );
-  let counts = [1];
-  for (const axis of perAxis) counts = counts.flatMap((c) => axis.map((a) => c * a));
-  return Float32Array.from(counts);
-}
 
 const globalAveragePool: GradRule = (node, dy, { b, shape }) => {
   const sx = shape(input(node, 0));

@@ -46,7 +46,7 @@ export function unsupported(node: NodeProto, what: string): never {
 export function constantInts(
   node: NodeProto,
   i: number,
-  ctx: GradContext,
+  ctx: Pick<GradContext, 'ints'>,
   what: string,
   fallback: readonly number[],
 ): readonly number[] {

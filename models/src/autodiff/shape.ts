@@ -47,7 +47,7 @@ interface Range {
 }
 
 /** Start and step of a Slice on every axis, negative and overlong bounds resolved as ONNX does. */
-function sliceRanges(node: NodeProto, ctx: GradContext): Range[] {
+export function sliceRanges(node: NodeProto, ctx: Pick<GradContext, 'shape' | 'ints'>): Range[] {
   const dims = ctx.shape(input(node, 0));
   const starts = constantInts(node, 1, ctx, 'starts', []);
   const axes = constantInts(node, 3, ctx, 'axes', [...starts.keys()]);

@@ -120,7 +120,10 @@ export async function buildTrainingGraph(model: ModelProto, options: TrainingGra
   const info: TrainingInfo = {
     batch: options.batch,
     loss: options.loss,
+    ...(options.lossOptions && { lossOptions: options.lossOptions }),
     optimizer: options.optimizer?.type ?? 'sgd',
+    optimizerOptions: options.optimizer ?? { type: 'sgd' },
+    ...(options.clipNorm !== undefined && { clipNorm: options.clipNorm }),
     input: { name: inputName, shape: inputShape },
     output: { name: outputName, shape: outputShape },
     parameters,

@@ -8,6 +8,7 @@ import { GraphBuilder } from '../onnx/builder.js';
 import { DataType, ModelError, type ModelProto } from '../onnx/model.js';
 import { Random } from '../random.js';
 import { ZOO, zooModel } from '../zoo/index.js';
+import { regularised } from './models.cases.js';
 import { OrtTrainer } from './ortTrainer.js';
 
 const all = (data: DataSet): View => ({ data, indices: Int32Array.from({ length: data.length }, (_, i) => i) });
@@ -233,26 +234,6 @@ describe('training runs', () => {
     await trainer.release();
   });
 
-  /** With dropout, AdamW and FedProx: everything that a checkpoint has to hold. */
-  function regularised(): ModelProto {
-    const b = new GraphBuilder();
-    const random = new Random(4);
-    const weights = (name: string, dims: number[]): string =>
-      b.weights(
-        name,
-        dims,
-        Float32Array.from({ length: dims.reduce((a, d) => a * d, 1) }, () => 0.05 * random.normal()),
-      );
-    const x = b.input('x', DataType.FLOAT, ['N', ...data.shape]);
-    const h = b.op('Gemm', [b.op('Flatten', [x]), weights('w1', [2048, 16])]);
-    const ones = (name: string, v: number): string => b.weights(name, [16], new Float32Array(16).fill(v));
-    const n = b.op('BatchNormalization', [h, ones('g', 1), ones('h', 0), ones('m', 0), ones('v', 1)]);
-    const d = b.op('Dropout', [b.op('Relu', [n]), b.scalar(0.3)]);
-    b.named('logits', 'Gemm', [d, weights('w2', [16, 4])]);
-    b.output('logits', DataType.FLOAT, ['N', 4]);
-    return b.model({ name: 'regularised' });
-  }
-
   test('resuming at any step ends at the same bits as an uninterrupted run', async () => {
     const graph: TrainingGraphOptions = {
       loss: 'cross-entropy',
@@ -261,7 +242,7 @@ describe('training runs', () => {
       optimizer: { type: 'adamw' },
       proximal: true,
     };
-    const artifact = await prepareArtifact(regularised(), graph);
+    const artifact = await prepareArtifact(regularised(data.shape), graph);
     const trainer = await OrtTrainer.create(artifact.train);
     const options = { epochs: 3, learningRate: 0.01, momentum: 0, seed: 9, mu: 0.1 };
     trainer.setWeights(artifact.weights);
@@ -287,7 +268,11 @@ describe('training runs', () => {
   });
 
   test('mu without a proximal graph is refused', async () => {
-    const artifact = await prepareArtifact(regularised(), { loss: 'cross-entropy', batch: 8, sample: data.shape });
+    const artifact = await prepareArtifact(regularised(data.shape), {
+      loss: 'cross-entropy',
+      batch: 8,
+      sample: data.shape,
+    });
     const trainer = await OrtTrainer.create(artifact.train);
     await assert.rejects(
       trainer.train(all(data), { epochs: 1, learningRate: 0.1, momentum: 0, seed: 1, mu: 1 }),

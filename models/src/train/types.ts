@@ -31,6 +31,20 @@ export interface TrainResult {
   readonly seconds: number;
 }
 
+/** What a step takes beside its batch. */
+export interface StepExtra {
+  /** FedProx: strength of the pull; default 0. */
+  readonly mu?: number;
+  /** Dropout masks by name; default: nothing is dropped. */
+  readonly masks?: ReadonlyMap<string, Float32Array>;
+}
+
+/** Mean loss of a batch before its step, and the weighted number of correct predictions. */
+export interface StepResult {
+  readonly loss: number;
+  readonly correct: number;
+}
+
 /** Trains one model; holds its parameters and optimiser state between calls. */
 export interface Trainer {
   readonly engine: string;
@@ -38,6 +52,19 @@ export interface Trainer {
   /** Replaces parameters and buffers (flat, `layout.total` float32 values) and clears the optimiser's state. */
   setWeights(flat: Float32Array): void;
   getWeights(): Float32Array;
+  /**
+   * One step on a full batch.
+   * @param x `batch * sample` values; @param y class indices (Int32Array) or targets (Float32Array);
+   * @param weight one a sample.
+   */
+  step(
+    x: Float32Array,
+    y: Int32Array | Float32Array,
+    weight: Float32Array,
+    learningRate: number,
+    momentum: number,
+    extra?: StepExtra,
+  ): Promise<StepResult>;
   train(view: View, options: TrainOptions): Promise<TrainResult>;
   release(): Promise<void>;
 }
