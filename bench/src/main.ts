@@ -1,4 +1,5 @@
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { measureTfjs, TFJS_BACKENDS, type TfjsBackend } from './tfjs.js';
 import { benchTrain, CASE_NAMES, type CaseName, measure } from './train.js';
 
 const counts = (text: string): number[] => {
@@ -11,17 +12,20 @@ const counts = (text: string): number[] => {
 const program = new Command('bench').description('benchmarks; run them as: npm run bench -- NAME');
 program
   .command('train')
-  .description('time, memory and arithmetic of a training step, beside the forward pass, a matrix product and PyTorch')
+  .description(
+    'time, memory and arithmetic of a training step, beside the forward pass, a matrix product, TensorFlow.js and PyTorch',
+  )
   .addOption(new Option('--models <names...>', 'which models').choices(CASE_NAMES).default(CASE_NAMES))
   .option('--threads <list>', 'CPU threads, as in 1,2', counts, [1, 2])
+  .addOption(new Option('--tfjs <backends...>', 'TensorFlow.js beside ours, on these backends').choices(TFJS_BACKENDS))
   .option('--python <path>', 'a Python with PyTorch, to run bench/peers/train.py beside')
   .option('--json', 'print JSON')
   .addHelpText(
     'after',
-    '\nExamples:\n  npm run bench -- train --models mlp cnn-small --threads 1\n  npm run bench -- train --json --python ~/torch/bin/python',
+    '\nExamples:\n  npm run bench -- train --models mlp cnn-small --threads 1\n  npm run bench -- train --models mlp cnn-small --tfjs tfjs-cpu tfjs-wasm\n  npm run bench -- train --json --python ~/torch/bin/python',
   )
-  .action((o: { models: CaseName[]; threads: number[]; python?: string; json?: boolean }) =>
-    benchTrain({ ...o, python: o.python, json: o.json === true }),
+  .action((o: { models: CaseName[]; threads: number[]; tfjs?: TfjsBackend[]; python?: string; json?: boolean }) =>
+    benchTrain({ ...o, tfjs: o.tfjs ?? [], python: o.python, json: o.json === true }),
   );
 program
   .command('train-one', { hidden: true })
@@ -29,5 +33,15 @@ program
   .argument('<threads>', '', Number)
   .action(async (model: CaseName, threads: number) => {
     process.stdout.write(JSON.stringify(await measure(model, threads)));
+  });
+program
+  .command('tfjs-one', { hidden: true })
+  .addArgument(new Argument('<backend>').choices(TFJS_BACKENDS))
+  .addArgument(new Argument('<model>').choices(CASE_NAMES))
+  .argument('<threads>', '', Number)
+  .action(async (backend: TfjsBackend, model: CaseName, threads: number) => {
+    // The result goes out last, and alone in its line: the libraries print of their own accord.
+    process.stdout.write(`\n${JSON.stringify(await measureTfjs(backend, model, threads))}\n`);
+    process.exit(0);
   });
 await program.parseAsync();

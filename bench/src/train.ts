@@ -2,6 +2,11 @@ import { execFileSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { DataType, Evaluator, GraphBuilder, OrtTrainer, prepareArtifact, ZOO, zooModel } from '@ecavg/models';
 import { forwardFlops } from './flops.js';
+import { printTrain } from './table.js';
+import type { TfjsBackend, TfjsFigures } from './tfjs.js';
+import { TFJS_MODELS } from './tfjsModels.js';
+
+const MAIN = fileURLToPath(new URL('./main.js', import.meta.url));
 
 /** Model, shape of one sample, batch. */
 const CASES = {
@@ -30,6 +35,14 @@ export interface TrainFigures {
   /** A product of two 1024 x 1024 matrices in the same process. */
   readonly matmulGflops: number;
   readonly peakRssMb: number;
+}
+
+/** A model with what its peers took. */
+export interface TrainRow extends TrainFigures {
+  readonly tfjs: readonly (TfjsFigures & { speedup: number | undefined })[];
+  readonly pytorch?: { stepMs: number; peakRssMb: number };
+  readonly stepToPyTorch?: number;
+  readonly memoryToPyTorch?: number;
 }
 
 const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? 0;
@@ -97,6 +110,15 @@ async function matmulRate(threads: number): Promise<number> {
   return (2 * n ** 3) / ms / 1e6;
 }
 
+/** The same model in TensorFlow.js, in a process of its own. */
+function measureTensorFlow(backend: TfjsBackend, ours: TrainFigures): TfjsFigures & { speedup: number | undefined } {
+  const args = [MAIN, 'tfjs-one', backend, ours.model, String(ours.threads)];
+  const out = execFileSync(process.execPath, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const theirs = JSON.parse(out.trim().split('\n').at(-1) ?? '') as TfjsFigures;
+  const { samplesPerSecond } = theirs;
+  return { ...theirs, speedup: samplesPerSecond && ours.samplesPerSecond / samplesPerSecond };
+}
+
 /** What the same step takes in PyTorch: `bench/peers/train.py`, run by the given Python. */
 function measurePyTorch(python: string, name: CaseName, threads: number): { stepMs: number; peakRssMb: number } {
   const script = fileURLToPath(new URL('../peers/train.py', import.meta.url));
@@ -107,64 +129,39 @@ function measurePyTorch(python: string, name: CaseName, threads: number): { step
   return JSON.parse(out) as { stepMs: number; peakRssMb: number };
 }
 
-/** Every model in a process of its own, so that its peak memory is its own; beside it PyTorch, where a Python is given. */
+/** Every model in a process of its own, so that its peak memory is its own; beside it the peers that were asked for. */
 export function benchTrain(options: {
   models: readonly CaseName[];
   threads: readonly number[];
+  tfjs: readonly TfjsBackend[];
   python: string | undefined;
   json: boolean;
 }): void {
-  const main = fileURLToPath(new URL('./main.js', import.meta.url));
+  const say = (text: string): void => void (options.json || process.stderr.write(`${text} ...\n`));
   const rows = options.models.flatMap((model) =>
-    options.threads.map((threads) => {
-      if (!options.json) process.stderr.write(`${model}, ${threads} thread(s) ...\n`);
-      const out = execFileSync(process.execPath, [main, 'train-one', model, String(threads)], { encoding: 'utf8' });
+    options.threads.map((threads): TrainRow => {
+      say(`${model}, ${threads} thread(s)`);
+      const out = execFileSync(process.execPath, [MAIN, 'train-one', model, String(threads)], { encoding: 'utf8' });
       const ours = JSON.parse(out) as TrainFigures;
-      if (!options.python) return ours;
+      // The JavaScript backend has one thread whatever is asked for: it stands in the rows of one thread.
+      const backends = options.tfjs.filter((b) => model in TFJS_MODELS && (b !== 'tfjs-cpu' || threads === 1));
+      const tfjs = backends.map((backend) => {
+        say(`  in ${backend}`);
+        return measureTensorFlow(backend, ours);
+      });
+      if (!options.python) return { ...ours, tfjs };
+      say('  in PyTorch');
       const torch = measurePyTorch(options.python, model, threads);
       return {
         ...ours,
+        tfjs,
         pytorch: torch,
         stepToPyTorch: ours.stepMs / torch.stepMs,
         memoryToPyTorch: ours.peakRssMb / torch.peakRssMb,
       };
     }),
   );
-  if (options.json) {
+  if (options.json)
     process.stdout.write(`${JSON.stringify({ bench: 'train', node: process.version, rows }, null, 2)}\n`);
-    return;
-  }
-  const head = [
-    'model',
-    'threads',
-    'step ms',
-    'forward ms',
-    'step/forward',
-    'samples/s',
-    'GFLOP/s',
-    'MatMul',
-    'RSS MB',
-    '/ PyTorch step',
-    '/ PyTorch RSS',
-  ];
-  const digits = (v: number | undefined, d: number): string => (v === undefined ? '-' : v.toFixed(d));
-  const table = rows.map((r) => {
-    const peer = 'stepToPyTorch' in r ? r : undefined;
-    return [
-      r.model,
-      String(r.threads),
-      digits(r.stepMs, 1),
-      digits(r.forwardMs, 1),
-      digits(r.stepToForward, 2),
-      digits(r.samplesPerSecond, 0),
-      digits(r.gflops, 0),
-      digits(r.matmulGflops, 0),
-      String(r.peakRssMb),
-      digits(peer?.stepToPyTorch, 2),
-      digits(peer?.memoryToPyTorch, 2),
-    ];
-  });
-  const widths = head.map((h, i) => Math.max(h.length, ...table.map((row) => row[i]?.length ?? 0)));
-  for (const row of [head, ...table])
-    process.stdout.write(`${row.map((c, i) => c.padStart(widths[i] ?? 0)).join('  ')}\n`);
+  else printTrain(rows);
 }
