@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { zooModel } from '@ecavg/models';
 import { forwardFlops } from './flops.js';
-import { measure } from './train.js';
+import { measure, prepareCase } from './train.js';
 
 test('the arithmetic of a forward pass is counted as on paper', async () => {
   // 2 * 3 * (784 * 128 + 128 * 10)
@@ -16,7 +16,7 @@ test('the arithmetic of a forward pass is counted as on paper', async () => {
 });
 
 test('a measurement has figures that belong together', async () => {
-  const f = await measure('mlp', 1);
+  const f = await measure('mlp', 1, await prepareCase('mlp'));
   assert.ok(f.stepMs > 0 && f.forwardMs > 0 && f.matmulGflops > 0 && f.peakRssMb > 10);
   assert.ok(Math.abs(f.samplesPerSecond - 32_000 / f.stepMs) < 1e-6);
   assert.ok(Math.abs(f.stepToForward - f.stepMs / f.forwardMs) < 1e-9);

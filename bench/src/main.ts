@@ -1,3 +1,6 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readArtifact } from '@ecavg/models';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { measureTfjs, TFJS_BACKENDS, type TfjsBackend } from './tfjs.js';
 import { benchTrain, CASE_NAMES, type CaseName, measure } from './train.js';
@@ -31,8 +34,11 @@ program
   .command('train-one', { hidden: true })
   .addArgument(new Argument('<model>').choices(CASE_NAMES))
   .argument('<threads>', '', Number)
-  .action(async (model: CaseName, threads: number) => {
-    process.stdout.write(JSON.stringify(await measure(model, threads)));
+  .argument('<folder>', 'with infer.onnx and train.onnx')
+  .action(async (model: CaseName, threads: number, folder: string) => {
+    const file = (name: string): Promise<Uint8Array> => readFile(join(folder, name));
+    const artifact = readArtifact(await file('infer.onnx'), await file('train.onnx'));
+    process.stdout.write(JSON.stringify(await measure(model, threads, artifact)));
   });
 program
   .command('tfjs-one', { hidden: true })

@@ -1,6 +1,18 @@
 import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { DataType, Evaluator, GraphBuilder, OrtTrainer, prepareArtifact, ZOO, zooModel } from '@ecavg/models';
+import {
+  type Artifact,
+  DataType,
+  Evaluator,
+  GraphBuilder,
+  OrtTrainer,
+  prepareArtifact,
+  ZOO,
+  zooModel,
+} from '@ecavg/models';
 import { forwardFlops } from './flops.js';
 import { printTrain } from './table.js';
 import type { TfjsBackend, TfjsFigures } from './tfjs.js';
@@ -59,15 +71,16 @@ async function timed(run: () => Promise<unknown>, budgetMs: number): Promise<num
   return median(times);
 }
 
-/** One model in this process. */
-export async function measure(name: CaseName, threads: number): Promise<TrainFigures> {
+export function prepareCase(name: CaseName): Promise<Artifact> {
   const { input, batch }: { input: number[]; batch: number } = CASES[name];
   const loss = ZOO[name]?.loss ?? 'cross-entropy';
-  const artifact = await prepareArtifact(zooModel(name, { input, classes: 10, seed: 1 }), {
-    loss,
-    batch,
-    sample: input,
-  });
+  return prepareArtifact(zooModel(name, { input, classes: 10, seed: 1 }), { loss, batch, sample: input });
+}
+
+/** One model in this process. */
+export async function measure(name: CaseName, threads: number, artifact: Artifact): Promise<TrainFigures> {
+  const { input, batch }: { input: number[]; batch: number } = CASES[name];
+  const { loss } = artifact.info;
   const size = batch * input.reduce((a, d) => a * d, 1);
   const x = Float32Array.from({ length: size }, (_, i) => Math.sin(0.7 * i + (i % 11)));
   const y = loss === 'mse' ? x : Int32Array.from({ length: batch }, (_, i) => i % 10);
@@ -129,39 +142,53 @@ function measurePyTorch(python: string, name: CaseName, threads: number): { step
   return JSON.parse(out) as { stepMs: number; peakRssMb: number };
 }
 
+export interface TrainBench {
+  readonly models: readonly CaseName[];
+  readonly threads: readonly number[];
+  readonly tfjs: readonly TfjsBackend[];
+  readonly python: string | undefined;
+  readonly json: boolean;
+}
+
 /** Every model in a process of its own, so that its peak memory is its own; beside it the peers that were asked for. */
-export function benchTrain(options: {
-  models: readonly CaseName[];
-  threads: readonly number[];
-  tfjs: readonly TfjsBackend[];
-  python: string | undefined;
-  json: boolean;
-}): void {
-  const say = (text: string): void => void (options.json || process.stderr.write(`${text} ...\n`));
-  const rows = options.models.flatMap((model) =>
-    options.threads.map((threads): TrainRow => {
-      say(`${model}, ${threads} thread(s)`);
-      const out = execFileSync(process.execPath, [MAIN, 'train-one', model, String(threads)], { encoding: 'utf8' });
-      const ours = JSON.parse(out) as TrainFigures;
-      // The JavaScript backend has one thread whatever is asked for: it stands in the rows of one thread.
-      const backends = options.tfjs.filter((b) => model in TFJS_MODELS && (b !== 'tfjs-cpu' || threads === 1));
-      const tfjs = backends.map((backend) => {
-        say(`  in ${backend}`);
-        return measureTensorFlow(backend, ours);
-      });
-      if (!options.python) return { ...ours, tfjs };
-      say('  in PyTorch');
-      const torch = measurePyTorch(options.python, model, threads);
-      return {
-        ...ours,
-        tfjs,
-        pytorch: torch,
-        stepToPyTorch: ours.stepMs / torch.stepMs,
-        memoryToPyTorch: ours.peakRssMb / torch.peakRssMb,
-      };
-    }),
-  );
+export async function benchTrain(options: TrainBench): Promise<void> {
+  const rows: TrainRow[] = [];
+  for (const model of options.models) {
+    // As on a gateway: the process that trains loads graphs that another one has prepared.
+    const folder = await mkdtemp(join(tmpdir(), 'ecavg-bench-'));
+    try {
+      const { infer, train } = await prepareCase(model);
+      await writeFile(join(folder, 'infer.onnx'), infer);
+      await writeFile(join(folder, 'train.onnx'), train);
+      for (const threads of options.threads) rows.push(compare(model, threads, folder, options));
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  }
   if (options.json)
     process.stdout.write(`${JSON.stringify({ bench: 'train', node: process.version, rows }, null, 2)}\n`);
   else printTrain(rows);
+}
+
+function compare(model: CaseName, threads: number, folder: string, { tfjs, python, json }: TrainBench): TrainRow {
+  const say = (text: string): void => void (json || process.stderr.write(`${text} ...\n`));
+  say(`${model}, ${threads} thread(s)`);
+  const args = [MAIN, 'train-one', model, String(threads), folder];
+  const ours = JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8' })) as TrainFigures;
+  // The JavaScript backend has one thread whatever is asked for: it stands in the rows of one thread.
+  const backends = tfjs.filter((b) => model in TFJS_MODELS && (b !== 'tfjs-cpu' || threads === 1));
+  const peers = backends.map((backend) => {
+    say(`  in ${backend}`);
+    return measureTensorFlow(backend, ours);
+  });
+  if (!python) return { ...ours, tfjs: peers };
+  say('  in PyTorch');
+  const torch = measurePyTorch(python, model, threads);
+  return {
+    ...ours,
+    tfjs: peers,
+    pytorch: torch,
+    stepToPyTorch: ours.stepMs / torch.stepMs,
+    memoryToPyTorch: ours.peakRssMb / torch.peakRssMb,
+  };
 }

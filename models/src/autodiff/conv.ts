@@ -1,6 +1,7 @@
 import type { GraphBuilder } from '../onnx/builder.js';
-import { intAttr, intsAttr, stringAttr } from '../onnx/model.js';
+import { intAttr, intsAttr, type NodeProto, stringAttr } from '../onnx/model.js';
 import { weightGradient } from './convWeights.js';
+import { hasPhases, transposedInPhases } from './phases.js';
 import { type GradContext, type GradRule, input, output, type Rules, unsupported } from './rules.js';
 import { outputPadding, type Window, windowOf } from './window.js';
 
@@ -26,20 +27,23 @@ const conv: GradRule = (node, dy, ctx) => {
     const depthwise = group > 1 && group === sx[1] && group === sy[1];
     const reach = win.kernel.map((k, i) => (k - 1) * (win.dilations[i] ?? 1));
     const fits = reach.every((r, i) => r >= (win.begin[i] ?? 0) && r >= (win.end[i] ?? 0));
-    dX =
-      win.strides.every((s) => s === 1) && fits && (depthwise || simple)
-        ? b.op('Conv', [dy, mirrored(b, w, win, depthwise)], {
-            pads: [...reach.map((r, i) => r - (win.begin[i] ?? 0)), ...reach.map((r, i) => r - (win.end[i] ?? 0))],
-            dilations: win.dilations,
-            group,
-          })
-        : b.op('ConvTranspose', [dy, w], {
-            strides: win.strides,
-            dilations: win.dilations,
-            pads: [...win.begin, ...win.end],
-            output_padding: outputPadding(win, sx, sy),
-            group,
-          });
+    const direct = win.strides.every((s) => s === 1) && fits && (depthwise || simple);
+    if (hasPhases(win, group)) dX = transposedInPhases(b, dy, w, sx, sy, win);
+    else if (direct) {
+      dX = b.op('Conv', [dy, mirrored(b, w, win, depthwise)], {
+        pads: [...reach.map((r, i) => r - (win.begin[i] ?? 0)), ...reach.map((r, i) => r - (win.end[i] ?? 0))],
+        dilations: win.dilations,
+        group,
+      });
+    } else {
+      dX = b.op('ConvTranspose', [dy, w], {
+        strides: win.strides,
+        dilations: win.dilations,
+        pads: [...win.begin, ...win.end],
+        output_padding: outputPadding(win, sx, sy),
+        group,
+      });
+    }
   }
   const dW = needs(w) ? weightGradient(b, x, dy, sx, sy, win, group) : undefined;
   return [dX, dW, biasGradient(ctx, input(node, 2), dy, sx.length)];
@@ -58,6 +62,23 @@ function mirrored(b: GraphBuilder, w: string, win: Window, depthwise: boolean): 
         b.ints(win.kernel.map(() => -1)),
       ]);
   return depthwise ? turned : b.op('Transpose', [turned], { perm: [1, 0, ...axes] });
+}
+
+/**
+ * Writes a ConvTranspose node of a training graph in a faster form where there is one; returns whether it did.
+ * The output keeps its name.
+ */
+export function expandConvTranspose(b: GraphBuilder, node: NodeProto, shape: GradContext['shape']): boolean {
+  const [x, w, bias] = [input(node, 0), input(node, 1), input(node, 2)];
+  const [sx, sy] = [shape(x), shape(output(node))];
+  if (intsAttr(node, 'output_shape', []).length > 0 || stringAttr(node, 'auto_pad', 'NOTSET') !== 'NOTSET')
+    return false;
+  const win = windowOf(node, sy, sx, shape(w).slice(2));
+  if (!hasPhases(win, intAttr(node, 'group', 1))) return false;
+  const y = transposedInPhases(b, x, w, sy, sx, win);
+  if (bias) b.named(output(node), 'Add', [y, b.op('Unsqueeze', [bias, b.ints([1])])]);
+  else b.named(output(node), 'Identity', [y]);
+  return true;
 }
 
 /** The transposed convolution is the gradient of a convolution from its output to its input, so its own is that convolution. */

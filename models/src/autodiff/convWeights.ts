@@ -1,4 +1,5 @@
 import type { GraphBuilder } from '../onnx/builder.js';
+import { fromPhases, hasPhases, inPhases, phaseWindow } from './phases.js';
 import { product } from './rules.js';
 import type { Window } from './window.js';
 
@@ -8,6 +9,8 @@ type Shape = readonly number[];
 const MOST_TAPS = 27;
 /** Up to this many input channels, one product over all taps beats a product for each. */
 const FEW_CHANNELS = 48;
+/** Up to this many positions, a depthwise kernel is faster as one grouped convolution. */
+const FEW_POSITIONS = 64;
 
 /**
  * dL/dW of a convolution from x [N, Cin, ...] to y [N, Cout, ...], shape [Cout, Cin / group, ...kernel]. There are
@@ -28,11 +31,21 @@ export function weightGradient(
   const strided = win.strides.some((s) => s !== 1);
   if (group > 1) {
     const depthwise = group === channels && group === outputs;
-    if (depthwise && !strided && taps <= MOST_TAPS) return depthwiseSums(b, x, dy, sx, sy, win);
+    const large = product(sy.slice(2)) > FEW_POSITIONS;
+    if (depthwise && !strided && taps <= MOST_TAPS && large) return depthwiseSums(b, x, dy, sx, sy, win);
     return asConvolution(b, x, dy, sx, sy, win, group);
   }
+  if (hasPhases(win, group) && taps <= MOST_TAPS) {
+    const blocks = inPhases(b, x, sx, sy[2] ?? 1, win);
+    const [stride = 1, own] = [win.strides[0], phaseWindow(win)];
+    const shape = [sx[0] ?? 1, channels * stride, (sy[2] ?? 1) + (own.kernel[0] ?? 1) - 1];
+    return fromPhases(b, weightGradient(b, blocks, dy, shape, sy, own, 1), outputs, channels, win);
+  }
   if (taps > MOST_TAPS || (strided && taps > 1)) return asConvolution(b, x, dy, sx, sy, win, group);
-  return channels <= FEW_CHANNELS || taps === 1 ? allTaps(b, x, dy, sx, sy, win) : eachTap(b, x, dy, sx, sy, win);
+  // A product for each sample writes a kernel for each: more than turning x and dy around where there are few positions.
+  const light = channels * outputs <= (channels + outputs) * product(sy.slice(2));
+  const together = channels <= FEW_CHANNELS || (taps === 1 && light);
+  return together ? allTaps(b, x, dy, sx, sy, win) : eachTap(b, x, dy, sx, sy, win);
 }
 
 /**

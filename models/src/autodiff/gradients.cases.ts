@@ -141,6 +141,18 @@ export const cases: Record<string, Case> = {
   },
   'Conv 2-D, auto_pad SAME_LOWER': { sample: [2, 6, 6], build: conv([3, 2, 2, 4], { auto_pad: 'SAME_LOWER' }) },
   'Conv 1-D, stride 2': { sample: [2, 17], build: conv([3, 2, 5], { strides: [2], pads: [2, 2] }) },
+  'Conv 1-D, stride 3, kernel no multiple of it, rows left over': {
+    sample: [2, 20],
+    build: conv([3, 2, 4], { strides: [3], pads: [2, 0] }),
+  },
+  'Conv 1-D, stride larger than the kernel': {
+    sample: [2, 14],
+    build: conv([3, 2, 2], { strides: [5], pads: [1, 1] }),
+  },
+  'Conv 1-D, stride 2, padding larger than the kernel': {
+    sample: [2, 9],
+    build: conv([3, 2, 3], { strides: [2], pads: [4, 5] }),
+  },
   'Conv 3-D': { sample: [1, 4, 4, 5], build: conv([2, 1, 2, 3, 2], { strides: [2, 1, 1] }) },
   Relu: { sample: [4], build: (b, x, p) => b.op('Gemm', [b.op('Relu', [x]), p('w', [4, 3])]) },
   'MaxPool, apart': {
@@ -287,6 +299,15 @@ export const cases: Record<string, Case> = {
         pads: [1, 1, 1, 1],
         output_padding: [1, 0],
       }),
+  },
+  'ConvTranspose 1-D, stride 2, output padding': {
+    sample: [3, 6],
+    build: (b, x, p) =>
+      b.op('ConvTranspose', [x, p('w', [3, 2, 5]), p('b', [2])], { strides: [2], pads: [1, 2], output_padding: [1] }),
+  },
+  'ConvTranspose 1-D, stride larger than the kernel': {
+    sample: [3, 4],
+    build: (b, x, p) => b.op('ConvTranspose', [x, p('w', [3, 2, 2])], { strides: [4] }),
   },
   'ConvTranspose 1-D, 2 groups, dilated': {
     sample: [4, 6],

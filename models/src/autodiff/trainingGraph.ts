@@ -12,6 +12,7 @@ import {
   type NodeProto,
 } from '../onnx/model.js';
 import { probeModel } from '../onnx/probe.js';
+import { expandConvTranspose } from './conv.js';
 import { METADATA_KEY, type TrainingInfo } from './info.js';
 import { emitLoss, type Loss, type LossOptions } from './losses.js';
 import { expandBatchNorm } from './normalization.js';
@@ -69,7 +70,7 @@ export async function buildTrainingGraph(model: ModelProto, options: TrainingGra
     );
   }
   const { parameters, buffers } = chooseTensors(graph, options);
-  const b = new GraphBuilder(PREFIX);
+  const b = new GraphBuilder(PREFIX, Math.max(OPSET, opset));
   const free = new Set([...parameters, ...buffers].map((p) => p.name));
   b.initializers.push(...graph.initializer.filter((t) => !free.has(t.name)));
   b.input(inputName, DataType.FLOAT, inputShape);
@@ -97,7 +98,7 @@ export async function buildTrainingGraph(model: ModelProto, options: TrainingGra
       masks.push({ name: mask, shape, ratio: dropoutRatio(node, graph) });
       saved.set(node, { mask: b.input(mask, DataType.FLOAT, shape) });
       b.named(output(node), 'Mul', [input(node, 0), mask]);
-    } else {
+    } else if (node.opType !== 'ConvTranspose' || !expandConvTranspose(b, node, probe.shape)) {
       const copy = clone(NodeProtoSchema, node);
       copies.set(node, copy);
       b.nodes.push(copy);
@@ -134,7 +135,6 @@ export async function buildTrainingGraph(model: ModelProto, options: TrainingGra
   };
   return b.model({
     name: `${graph.name}:train`,
-    opset: Math.max(OPSET, opset),
     metadata: { [METADATA_KEY]: JSON.stringify(info) },
   });
 }

@@ -37,8 +37,14 @@ export class GraphBuilder {
   readonly #constants = new Map<string, string>();
   #next = 0;
 
-  /** @param prefix goes before every made-up name, so that it can't meet a name of an imported model. */
-  constructor(private readonly prefix = '') {}
+  /**
+   * @param prefix goes before every made-up name, so that it can't meet a name of an imported model.
+   * @param opset of the model to be: some ops are written otherwise in newer ones.
+   */
+  constructor(
+    private readonly prefix = '',
+    readonly opset = OPSET,
+  ) {}
 
   input(name: string, type: DataType, dims: readonly Dim[]): string {
     this.inputs.push(valueInfo(name, type, dims));
@@ -104,7 +110,7 @@ export class GraphBuilder {
     return create(ModelProtoSchema, {
       irVersion: IR_VERSION,
       producerName: 'ecavg',
-      opsetImport: [{ domain: '', version: BigInt(options.opset ?? OPSET) }],
+      opsetImport: [{ domain: '', version: BigInt(options.opset ?? this.opset) }],
       graph: {
         name: options.name,
         node: this.nodes,

@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { ValueInfoProtoSchema } from '../gen/onnx_pb.js';
-import { intData, ModelError, type ModelProto, serializeModel } from './model.js';
+import { intData, ModelError, type ModelProto, makeNode, type NodeProto, serializeModel } from './model.js';
 import { ort } from './runtime.js';
 import { openSession } from './session.js';
 
@@ -12,13 +12,15 @@ export interface Probe {
   ints(name: string): readonly number[] | undefined;
 }
 
+const SHAPE_PREFIX = 'ecavg/shape/';
+
 /** Longer integer tensors are data, not axes or sizes. */
 const MAX_INTS = 1024;
 
 /**
- * Runs a graph once on zeros with every intermediate as an output, and reads off the concrete shapes. That
- * covers each op ONNX Runtime has, and computed shapes of exported models (Shape, Gather, Concat
- * chains), without shape rules of our own.
+ * Runs a graph on zeros and reads off the concrete shape of every tensor. That covers each op ONNX Runtime
+ * has, and computed shapes of exported models (Shape, Gather, Concat chains), without shape rules of our
+ * own. Only shapes and small tensors leave the runtime, so that it takes no more memory than a forward pass.
  */
 export async function probeModel(model: ModelProto, inputName: string, inputShape: readonly number[]): Promise<Probe> {
   const graph = model.graph;
@@ -32,29 +34,22 @@ export async function probeModel(model: ModelProto, inputName: string, inputShap
   }
   shapes.set(inputName, inputShape);
   const names = graph.node.flatMap((n) => n.output).filter((n) => n !== '');
-  const probe = {
-    ...model,
-    graph: { ...graph, output: names.map((name) => create(ValueInfoProtoSchema, { name })), valueInfo: [] },
-  };
-  const session = await openSession(serializeModel(probe), 1, 'the model');
-  try {
-    const zeros = new Float32Array(inputShape.reduce((a, b) => a * b, 1));
-    const out = await session.run({ [inputName]: new ort.Tensor('float32', zeros, [...inputShape]) });
-    for (const name of names) {
-      const tensor = out[name];
-      if (!tensor) continue;
-      shapes.set(name, tensor.dims);
-      if ((tensor.type === 'int64' || tensor.type === 'int32') && tensor.size <= MAX_INTS) {
-        values.set(name, Array.from(tensor.data as BigInt64Array | Int32Array, Number));
-      }
+  const feeds = { [inputName]: zeros(inputShape) };
+  const sizes = await runOnce(
+    model,
+    // In this order ONNX Runtime asks for each shape as soon as it can, and lets go of the tensor.
+    [...names].reverse().map((name) => makeNode('Shape', [name], [SHAPE_PREFIX + name])),
+    feeds,
+  );
+  for (const name of names) {
+    const size = sizes[SHAPE_PREFIX + name];
+    if (size) shapes.set(name, Array.from(size.data as BigInt64Array, Number));
+  }
+  const small = names.filter((name) => product(shapes.get(name) ?? []) <= MAX_INTS);
+  for (const [name, tensor] of Object.entries(await runOnce(model, small, feeds))) {
+    if (tensor.type === 'int64' || tensor.type === 'int32') {
+      values.set(name, Array.from(tensor.data as BigInt64Array | Int32Array, Number));
     }
-  } catch (cause) {
-    throw new ModelError(
-      `the model does not run on an input of shape [${inputShape.join(', ')}]: ${(cause as Error).message}`,
-      { cause },
-    );
-  } finally {
-    await session.release();
   }
   return {
     shape(name) {
@@ -64,4 +59,34 @@ export async function probeModel(model: ModelProto, inputName: string, inputShap
     },
     ints: (name) => values.get(name),
   };
+}
+
+const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
+const zeros = (dims: readonly number[]): ort.Tensor =>
+  new ort.Tensor('float32', new Float32Array(product(dims)), [...dims]);
+
+/** Runs the graph with other outputs: tensors of its own by name, or what added nodes make. */
+async function runOnce(
+  model: ModelProto,
+  outputs: readonly (string | NodeProto)[],
+  feeds: Record<string, ort.Tensor>,
+): Promise<Record<string, ort.Tensor>> {
+  if (outputs.length === 0) return {};
+  const graph = model.graph as NonNullable<ModelProto['graph']>;
+  const added = outputs.filter((o) => typeof o !== 'string');
+  const names = outputs.map((o) => (typeof o === 'string' ? o : (o.output[0] ?? '')));
+  const output = names.map((name) => create(ValueInfoProtoSchema, { name }));
+  const probe = { ...model, graph: { ...graph, node: [...graph.node, ...added], output, valueInfo: [] } };
+  // Its memory goes back when the session does, and is not kept for a next run.
+  const session = await openSession(serializeModel(probe), 1, 'the model', { enableCpuMemArena: false });
+  try {
+    return { ...(await session.run(feeds)) };
+  } catch (cause) {
+    const shape = Object.values(feeds)[0]?.dims.join(', ');
+    throw new ModelError(`the model does not run on an input of shape [${shape}]: ${(cause as Error).message}`, {
+      cause,
+    });
+  } finally {
+    await session.release();
+  }
 }

@@ -5,16 +5,24 @@ import { ort } from './runtime.js';
  * Opens an ONNX Runtime session on the CPU. `threads` is the whole of its parallelism: factory gateways
  * share their cores, so idle threads sleep instead of spinning.
  */
-export async function openSession(bytes: Uint8Array, threads: number, what: string): Promise<ort.InferenceSession> {
+export async function openSession(
+  bytes: Uint8Array,
+  threads: number,
+  what: string,
+  options: ort.InferenceSession.SessionOptions = {},
+): Promise<ort.InferenceSession> {
   try {
     return await ort.InferenceSession.create(bytes, {
       executionProviders: ['cpu'],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       executionMode: 'sequential',
+      // One planned block for a whole run saved no time, and cost up to 1.8x the memory (docs/decisions.md).
+      enableMemPattern: false,
       graphOptimizationLevel: 'all',
       logSeverityLevel: 3,
       extra: { session: { intra_op: { allow_spinning: '0' } } },
+      ...options,
     });
   } catch (cause) {
     throw new ModelError(`ONNX Runtime can't load ${what}: ${(cause as Error).message}`, { cause });
