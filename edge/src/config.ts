@@ -29,6 +29,8 @@ export const edgeConfigSchema = z.strictObject({
       engine: z.enum(ENGINES).default('ort'),
       /** CPU threads of a training step. */
       threads: z.int().min(1).max(256).default(1),
+      /** FedBN: batch normalisation stays on this gateway, and is no part of its updates. */
+      localBatchNorm: z.boolean().default(false),
     })
     .prefault({}),
   adopt: z

@@ -67,7 +67,7 @@ class Gateway {
     private readonly log: Logger,
   ) {
     this.#topics = new Topics(config.fleet);
-    this.#learner = new Learner(config, data);
+    this.#learner = new Learner(config, data, store, log);
     const will = { topic: this.#topics.status(config.edge), payload: this.#status(false) };
     const clientId = `ecavg-${config.fleet}-edge-${config.edge}`;
     this.#client = connectBroker(config.broker, { clientId, will, persistent: true }, log);

@@ -1,8 +1,10 @@
 import { type Artifact, createTrainer, Evaluator, type Trainer } from '@ecavg/models';
 import { codec, encodeUpdate, encodeWithFeedback, type RoundMessage, sha256Hex } from '@ecavg/protocol';
+import type { Logger } from '@ecavg/runtime';
 import type { EdgeConfig } from './config.js';
 import type { LocalData } from './data.js';
-import type { OutboxEntry } from './store.js';
+import { LocalNorm } from './localNorm.js';
+import type { EdgeStore, OutboxEntry } from './store.js';
 
 /** Measurements by name: accuracies in [0, 1], losses, seconds, bytes. */
 export type Values = Record<string, number>;
@@ -11,6 +13,8 @@ export type Values = Record<string, number>;
 export class Learner {
   #trainer: Trainer | undefined;
   #evaluator: Evaluator | undefined;
+  /** With `train.localBatchNorm`. */
+  #norm: LocalNorm | undefined;
   /** sha256 of the training graph that the two were made for. */
   #graph = '';
   /** Weights in service: the adopted version or the model trained here. */
@@ -19,21 +23,24 @@ export class Learner {
   constructor(
     private readonly config: EdgeConfig,
     private readonly data: LocalData,
+    private readonly store: EdgeStore,
+    private readonly log: Logger,
   ) {}
 
   /** Compares a new version with the model in service and takes it, or not. */
   async consider(artifact: Artifact): Promise<{ adopted: boolean; values: Values }> {
     const { evaluator } = await this.#engines(artifact);
-    const [after, testAfter] = await this.#measure(evaluator, artifact.weights);
+    const arrived = this.#norm?.apply(artifact.weights) ?? artifact.weights;
+    const [after, testAfter] = await this.#measure(evaluator, arrived);
     const mine = this.#serving;
     if (!mine) {
-      this.#serving = artifact.weights;
+      this.#serving = arrived;
       const test = { ...named('testAfter', testAfter), ...named('testServing', testAfter) };
       return { adopted: true, values: { valAfter: after, ...test } };
     }
     const [before, testBefore] = await this.#measure(evaluator, mine);
     const adopted = this.config.adopt.policy === 'always' || after >= before - this.config.adopt.tolerance;
-    if (adopted) this.#serving = artifact.weights;
+    if (adopted) this.#serving = arrived;
     const testServing = adopted ? testAfter : testBefore;
     return {
       adopted,
@@ -56,8 +63,9 @@ export class Learner {
   ): Promise<{ entry: OutboxEntry; values: Values }> {
     const { trainer, evaluator } = await this.#engines(artifact);
     const { layout, weights: base } = artifact;
-    const [valBefore] = await this.#measure(evaluator, base);
-    trainer.setWeights(base);
+    const start = this.#norm?.apply(base) ?? base;
+    const [valBefore] = await this.#measure(evaluator, start);
+    trainer.setWeights(start);
     // The shard's number in the seed keeps gateways from visiting samples in the same order.
     const seed = round.hyper.seed + this.config.data.index;
     const result = await trainer.train(this.data.train, { ...round.hyper, seed, signal });
@@ -65,6 +73,8 @@ export class Learner {
     const [valAfter, testAfter] = await this.#measure(evaluator, local);
     this.#serving = local;
     const delta = local.map((w, i) => w - (base[i] as number));
+    this.#norm?.exclude(delta);
+    await this.#norm?.keep(local);
     const encoded = encodeWithFeedback(codec(round.codec.name), delta, residual, layout, round.codec.options);
     const values: Values = {
       samples: this.data.train.indices.length,
@@ -109,6 +119,10 @@ export class Learner {
       this.#trainer = await createTrainer(artifact, { engine, threads });
       this.#evaluator = await Evaluator.create(artifact.model, artifact.layout, threads);
       this.#graph = graph;
+      if (this.config.train.localBatchNorm) {
+        this.#norm = await LocalNorm.open(this.store, artifact);
+        if (this.#norm.empty) this.log.warn('train.localBatchNorm has no effect: the model has no batch normalisation');
+      }
       // A model of another architecture can't be compared with the one in service.
       this.#serving = undefined;
     }

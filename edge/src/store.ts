@@ -89,6 +89,22 @@ export class EdgeStore {
     await rm(join(this.folder, 'outbox'), { force: true });
   }
 
+  async saveLocalTensors(layout: string, values: Float32Array): Promise<void> {
+    await writeDurable(join(this.folder, 'local-tensors'), pack({ layout, values: toBytes(values) }));
+  }
+
+  /** Tensors that never leave this gateway; undefined where there are none for this layout, or the file is damaged. */
+  async localTensors(layout: string): Promise<Float32Array | undefined> {
+    const file = await readIfThere(join(this.folder, 'local-tensors'));
+    if (!file) return undefined;
+    try {
+      const kept = z.object({ layout: z.string(), values: bytes }).parse(unpack(file));
+      return kept.layout === layout ? toFloats(kept.values) : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
   /** The residual of error feedback; undefined where there is none or the layout has changed. */
   async residual(length: number): Promise<Float32Array | undefined> {
     const file = await readIfThere(join(this.folder, 'residual'));

@@ -17,18 +17,28 @@ export function matches(patterns: readonly string[], name: string): boolean {
 
 const escapeRegExp = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
+/** Ops whose operands are weights even where they hold a single value. */
+const WEIGHING = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'BatchNormalization', 'LayerNormalization']);
+
 /**
- * Which tensors of a graph are trained and which follow. Parameters are the float32 initializers with at least
- * one axis (scalars are constants of the architecture, as in Clip or Gelu) that some node uses; running
- * statistics of batch normalisation are buffers, or stay constant with `batchNorm: 'frozen'`.
+ * A scalar, as in Clip or Gelu, or one value spread over several axes of size 1, as exporters write the epsilon of
+ * a normalisation that they take apart. A single value on one axis may be the bias of a single output.
+ */
+const isConstant = (t: Graph['initializer'][number], weighed: ReadonlySet<string>): boolean =>
+  t.dims.length === 0 || (t.dims.length > 1 && t.dims.every((d) => d === 1n) && !weighed.has(t.name));
+
+/**
+ * Which tensors of a graph are trained and which follow. Parameters are the float32 initializers that some node
+ * uses, but for constants of the architecture (`isConstant`); running statistics of batch normalisation are buffers, or stay constant with `batchNorm: 'frozen'`.
  * @throws ModelError where a pattern fits no parameter, or nothing is left to train.
  */
 export function chooseTensors(graph: Graph, choice: Choice): { parameters: StateTensor[]; buffers: StateTensor[] } {
   const normalizations = graph.node.filter((n) => n.opType === 'BatchNormalization');
   const statistics = new Set(normalizations.flatMap((n) => [input(n, 3), input(n, 4)]));
   const used = new Set(graph.node.flatMap((n) => n.input));
+  const weighed = new Set(graph.node.filter((n) => WEIGHING.has(n.opType)).flatMap((n) => n.input));
   const floats = graph.initializer
-    .filter((t) => t.dataType === DataType.FLOAT && t.dims.length > 0 && used.has(t.name))
+    .filter((t) => t.dataType === DataType.FLOAT && used.has(t.name) && !isConstant(t, weighed))
     .map((t) => ({ name: t.name, shape: t.dims.map(Number) }));
   const candidates = floats.filter((t) => !statistics.has(t.name));
   for (const pattern of [...(choice.trainable ?? []), ...(choice.frozen ?? [])]) {
