@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Artifact } from '@ecavg/models';
 import { codec, decodeUpdate } from '@ecavg/protocol';
+import type { References } from './references.js';
 import type { Accepted } from './roundStore.js';
 
 /**
@@ -9,14 +10,19 @@ import type { Accepted } from './roundStore.js';
  * the number of edges. Edges are taken in the order of their names, so the sum is the same each time.
  * @returns `layout.total` new weights.
  */
-export async function federatedAverage(base: Artifact, updates: readonly Accepted[]): Promise<Float32Array> {
+export async function federatedAverage(
+  base: Artifact,
+  updates: readonly Accepted[],
+  references: References,
+): Promise<Float32Array> {
   const total = updates.reduce((sum, u) => sum + u.header.samples, 0);
   const average = base.weights.slice();
   for (const update of [...updates].sort((a, b) => (a.header.edge < b.header.edge ? -1 : 1))) {
     const { header, payload } = decodeUpdate(await readFile(update.path));
-    codec(header.codec)
-      .decode(payload, base.layout)
-      .addTo(average, header.samples / total);
+    const coder = codec(header.codec);
+    const used = coder.referenceOf?.(payload);
+    const reference = used ? await references.get(header.edge, used, base.layout.total) : undefined;
+    coder.accumulate(payload, base.layout, header.samples / total, average, reference);
   }
   return average;
 }

@@ -73,7 +73,7 @@ describe('federated average', () => {
       await store.save({ ...state, participants: [...order] });
       const by: Record<string, [number, number]> = { a: [1, 10], b: [-0.5, 30], c: [0.25, 60] };
       for (const edge of order) await acceptInto(store, edge, ...(by[edge] as [number, number]));
-      averages.push(await federatedAverage(artifact, store.accepted));
+      averages.push(await federatedAverage(artifact, store.accepted, store.references));
     }
     const [first, second] = averages as [Float32Array, Float32Array];
     assert.deepEqual(first, second);

@@ -11,7 +11,7 @@ import {
 } from '@ecavg/models';
 import { decodeMessage, parseEdgeTopic, Topics } from '@ecavg/protocol';
 import { ConfigError, connectBroker, type Logger, type Service } from '@ecavg/runtime';
-import type { CloudConfig } from './config.js';
+import { type CloudConfig, codecOptions } from './config.js';
 import { EventLog } from './events.js';
 import { startHttp } from './http/server.js';
 import { Inbox } from './inbox.js';
@@ -48,7 +48,7 @@ export async function startCloud(config: CloudConfig, log: Logger): Promise<Serv
   const task = { classes: data.classes, simulated: data.simulated };
   const publisher = new Publisher(client, topics, model, task, config.publish.wholeBytes);
   const inbox = new Inbox(
-    { model, topics, layout: artifact.layout },
+    { model, topics, layout: artifact.layout, temporal: codecOptions(config).options.temporal === 1 },
     store,
     client,
     {

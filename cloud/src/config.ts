@@ -1,5 +1,5 @@
 import { dataConfigSchema, ENGINES, ZOO } from '@ecavg/models';
-import { CODECS, IDENTIFIER } from '@ecavg/protocol';
+import { CODECS, type CodecOptions, IDENTIFIER, PRESET_NAMES, presetOptions } from '@ecavg/protocol';
 import { brokerSchema, CREDENTIALS, logSchema, withoutCredentials } from '@ecavg/runtime';
 import { z } from 'zod';
 
@@ -63,7 +63,11 @@ export const cloudConfigSchema = z.strictObject({
     .prefault({}),
   codec: z
     .strictObject({
-      name: z.enum(names(CODECS)).default('topk-brotli'),
+      /** What `range` does: lossless, balanced, tight, extreme, or auto, where each edge takes what its link carries. */
+      preset: z.enum(PRESET_NAMES).default('balanced'),
+      /** Another codec, without presets. */
+      name: z.enum(names(CODECS)).default('range'),
+      /** Single options over the preset's. */
       options: z.record(z.string(), z.number()).default({}),
     })
     .prefault({}),
@@ -101,3 +105,9 @@ export const cloudConfigSchema = z.strictObject({
 });
 
 export type CloudConfig = z.output<typeof cloudConfigSchema>;
+
+/** The codec's name and all its options, from preset and single settings. */
+export function codecOptions({ codec }: CloudConfig): { name: string; options: CodecOptions } {
+  const { name, preset, options } = codec;
+  return { name, options: name === 'range' ? { ...presetOptions(preset), ...options } : options };
+}

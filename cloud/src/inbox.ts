@@ -40,7 +40,13 @@ export class Inbox {
   readonly #assembler: UpdateAssembler;
 
   constructor(
-    private readonly about: { model: string; topics: Topics; layout: Layout },
+    private readonly about: {
+      readonly model: string;
+      readonly topics: Topics;
+      readonly layout: Layout;
+      /** Whether edges code their updates in the light of the one before. */
+      readonly temporal: boolean;
+    },
     private readonly store: RoundStore,
     private readonly client: MqttClient,
     private readonly handlers: InboxHandlers,
@@ -107,7 +113,7 @@ export class Inbox {
       }
       return;
     }
-    const header = this.#checkUpdate(result.blob, chunk);
+    const header = await this.#checkUpdate(result.blob, chunk);
     await this.store.accept(chunk.id, header, result.blob);
     this.#answer(edge, model, { id: chunk.id, status: 'accepted', round: chunk.round });
     await this.handlers.accepted(header, result.blob.length);
@@ -128,7 +134,7 @@ export class Inbox {
   }
 
   /** Checks the header against its envelope and decodes the payload once, so that averaging can't fail on it. */
-  #checkUpdate(blob: Uint8Array, chunk: UpdateChunk): UpdateHeader {
+  async #checkUpdate(blob: Uint8Array, chunk: UpdateChunk): Promise<UpdateHeader> {
     const { header, payload } = decodeUpdate(blob);
     const { layout, topics } = this.about;
     for (const field of ['edge', 'model', 'round', 'base'] as const) {
@@ -147,7 +153,13 @@ export class Inbox {
         `tensor names or shapes differ: layout ${header.layout}, the model has ${layout.hash}`,
       );
     }
-    codec(header.codec).decode(payload, layout);
+    const coder = codec(header.codec);
+    const { references } = this.store;
+    const used = coder.referenceOf?.(payload);
+    const reference = used ? await references.get(header.edge, used, layout.total) : undefined;
+    if (coder.levels && this.about.temporal) {
+      await references.put(header.edge, coder.levels(payload, layout, reference), used);
+    } else coder.check(payload, layout, reference);
     return header;
   }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { decodeUpdate, sha256Hex, type UpdateHeader } from '@ecavg/protocol';
 import { listFolder, readIfThere, readJson, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
+import { References } from './references.js';
 
 const stateSchema = z.object({
   round: z.int().min(1),
@@ -37,7 +38,11 @@ export class RoundStore {
   /** round -> edge -> id, for rounds that are over. */
   readonly #ledger = new Map<number, Map<string, string>>();
 
-  private constructor(private readonly folder: string) {}
+  readonly references: References;
+
+  private constructor(private readonly folder: string) {
+    this.references = new References(join(folder, 'references'));
+  }
 
   static async open(folder: string): Promise<RoundStore> {
     const store = new RoundStore(folder);

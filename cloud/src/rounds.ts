@@ -1,8 +1,8 @@
 import { type Artifact, updateArtifact } from '@ecavg/models';
-import type { UpdateHeader } from '@ecavg/protocol';
+import { type RoundMessage, type UpdateHeader, warmedUp } from '@ecavg/protocol';
 import { type Logger, SerialQueue } from '@ecavg/runtime';
 import { federatedAverage } from './aggregate.js';
-import type { CloudConfig } from './config.js';
+import { type CloudConfig, codecOptions } from './config.js';
 import type { EventLog } from './events.js';
 import type { Judge, Verdict } from './judge.js';
 import type { Members } from './members.js';
@@ -186,8 +186,13 @@ export class RoundManager {
       deadlineAt: state.deadlineAt,
       // Rounds and gateways are 1000 and 1 apart, so that no two visit samples in the same order.
       hyper: { epochs: state.epochs, learningRate, momentum, seed: config.model.seed * 1_000_000 + state.round * 1000 },
-      codec: config.codec,
+      codec: this.#codec(state.round),
     });
+  }
+
+  #codec(round: number): RoundMessage['codec'] {
+    const { name, options } = codecOptions(this.parts.config);
+    return { name, options: warmedUp(options, round) };
   }
 
   async #close(open: RoundState): Promise<void> {
@@ -197,7 +202,7 @@ export class RoundManager {
     await store.save(state);
     await this.#announce(state);
     const updates = store.accepted;
-    const average = await federatedAverage(this.#current, updates);
+    const average = await federatedAverage(this.#current, updates, store.references);
     const verdict = await judge.decide(this.#current.weights, average, state.round);
     if (verdict.weights) await this.#register(state, verdict, verdict.weights);
     await store.finish();

@@ -19,22 +19,24 @@ const entry: OutboxEntry = {
   round: 4,
   base: 'b'.repeat(64),
   blob,
-  ifAccepted: Float32Array.of(0.25, -1),
-  ifRejected: Float32Array.of(1e-30, 3),
+  ifAccepted: { residual: Float32Array.of(0.25, -1), levels: Int8Array.of(1, -127) },
+  ifRejected: { residual: Float32Array.of(1e-30, 3), velocity: Float32Array.of(0, 2) },
 };
 
 describe('edge store', () => {
-  test('an update waits in the outbox across restarts, with both residuals, until it is settled', async () => {
+  test('an update waits in the outbox across restarts, with both outcomes, until it is settled', async () => {
     const { folder, store } = fresh('outbox');
     assert.equal(await store.outbox(never), undefined);
     await store.saveOutbox(entry);
     const back = await new EdgeStore(folder).outbox(never);
     assert.deepEqual(back && { ...back, blob: Uint8Array.from(back.blob) }, entry);
-    assert.equal(await store.residual(2), undefined);
+    assert.deepEqual(await store.memory(2), {});
     await store.settle(entry.ifAccepted);
     assert.equal(await store.outbox(never), undefined);
-    assert.deepEqual(await new EdgeStore(folder).residual(2), entry.ifAccepted);
-    assert.equal(await store.residual(3), undefined, 'a residual of another model is not used');
+    assert.deepEqual(await new EdgeStore(folder).memory(2), entry.ifAccepted);
+    assert.deepEqual(await store.memory(3), {}, 'what is carried for another model is not used');
+    writeFileSync(join(folder, 'memory'), 'damaged');
+    assert.deepEqual(await store.memory(2), {});
   });
 
   test('a damaged outbox is set aside and said, and the gateway goes on', async () => {

@@ -16,6 +16,8 @@ import type { EdgeConfig } from './config.js';
 import { type LocalData, openLocalData } from './data.js';
 import { Downloader } from './download.js';
 import { Learner, type Values } from './learner.js';
+import { Link } from './link.js';
+import { encodeAgain } from './outgoing.js';
 import { EdgeStore, type OutboxEntry } from './store.js';
 
 const SOFTWARE = 'ecavg 0.1.0';
@@ -24,7 +26,7 @@ const FAREWELL_MS = 1000;
 /** Refusals that the same update, sent again, can survive. */
 const RETRY = new Set(['crc-mismatch', 'hash-mismatch', 'chunk-conflict', 'storage', 'too-many-transfers']);
 /** Refusals of a sound update: what it carried goes into the next one by error feedback. */
-const GIVE_BACK = new Set(['round-closed', 'base-mismatch', 'duplicate']);
+const GIVE_BACK = new Set(['round-closed', 'base-mismatch', 'duplicate', 'reference-mismatch']);
 
 /** Starts a gateway: it follows the model and round topics until it is stopped. */
 export async function startEdge(config: EdgeConfig, log: Logger): Promise<Service> {
@@ -45,6 +47,7 @@ class Gateway {
   readonly #client: MqttClient;
   readonly #downloads: Downloader;
   readonly #queue = new SerialQueue();
+  readonly #link = new Link();
   readonly #stopped = new AbortController();
   #artifact: { artifact: Artifact; manifest: Manifest } | undefined;
   #manifest: Manifest | undefined;
@@ -139,6 +142,7 @@ class Gateway {
 
   #onRound(round: RoundMessage): void {
     this.#round = round;
+    this.#link.opened(round);
     const training = this.#training;
     if (training && (round.round !== training.round || round.state === 'closed')) {
       training.abort.abort(new Error(`round ${training.round} is over`));
@@ -225,8 +229,9 @@ class Gateway {
     const abort = new AbortController();
     this.#training = { round: round.round, abort };
     try {
-      const residual = await this.store.residual(current.artifact.layout.total);
-      const { entry, values } = await this.#learner.train(current.artifact, round, residual, abort.signal);
+      const memory = await this.store.memory(current.artifact.layout.total);
+      const budget = (): number | undefined => this.#link.budget(round);
+      const { entry, values } = await this.#learner.train(current.artifact, round, memory, budget, abort.signal);
       await this.store.saveOutbox(entry);
       this.#outbox = entry;
       this.#done = round.round;
@@ -253,6 +258,7 @@ class Gateway {
     if (!entry || this.#stopped.signal.aborted) return;
     this.#resend = setTimeout(() => this.#send(), this.config.resendSeconds * 1000);
     if (!this.#client.connected) return;
+    this.#link.sending(entry);
     const { edge, model } = this.config;
     const chunks = updateChunks(entry.blob, { edge, model, round: entry.round, base: entry.base });
     for (const chunk of only ? chunks.filter((c) => only.includes(c.index)) : chunks) {
@@ -269,18 +275,28 @@ class Gateway {
       this.log.warn({ round: entry.round, reason, detail }, 'update not taken; it will be sent again');
       return;
     }
+    if (reason === 'reference-mismatch' && (await this.#encodeAgain(entry))) return;
     const accepted = receipt.status === 'accepted';
+    if (accepted) this.#link.received(entry);
     if (accepted) this.log.info({ round: entry.round, id: entry.id }, 'update accepted');
     else this.log.warn({ round: entry.round, reason, detail }, 'update rejected');
-    const residual = accepted
-      ? entry.ifAccepted
-      : GIVE_BACK.has(reason)
-        ? entry.ifRejected
-        : new Float32Array(entry.ifRejected.length);
-    await this.store.settle(residual);
+    await this.store.settle(accepted ? entry.ifAccepted : GIVE_BACK.has(reason) ? entry.ifRejected : {});
     clearTimeout(this.#resend);
     this.#outbox = undefined;
     await this.#trainIfDue();
+  }
+
+  /** The cloud lost what it knew of this edge's last update: the same update once more, without reference to it. */
+  async #encodeAgain(entry: OutboxEntry): Promise<boolean> {
+    const artifact = this.#artifact?.artifact;
+    const round = this.#round;
+    if (artifact?.sha256 !== entry.base || round?.round !== entry.round) return false;
+    const again = encodeAgain(entry, artifact.layout, round.codec.options);
+    await this.store.saveOutbox(again);
+    this.#outbox = again;
+    this.log.info({ round: entry.round, bytes: again.blob.length }, 'the update was coded again without a reference');
+    this.#send();
+    return true;
   }
 
   #report(event: MetricsMessage['event'], round: number, version: number, values: Values): void {

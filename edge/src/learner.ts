@@ -1,10 +1,11 @@
 import { type Artifact, createTrainer, Evaluator, type Trainer } from '@ecavg/models';
-import { codec, encodeUpdate, encodeWithFeedback, type RoundMessage, sha256Hex } from '@ecavg/protocol';
+import { type RoundMessage, sha256Hex } from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
 import type { EdgeConfig } from './config.js';
 import type { LocalData } from './data.js';
 import { LocalNorm } from './localNorm.js';
-import type { EdgeStore, OutboxEntry } from './store.js';
+import { encodeEntry } from './outgoing.js';
+import type { EdgeStore, Memory, OutboxEntry } from './store.js';
 
 /** Measurements by name: accuracies in [0, 1], losses, seconds, bytes. */
 export type Values = Record<string, number>;
@@ -58,7 +59,8 @@ export class Learner {
   async train(
     artifact: Artifact,
     round: RoundMessage,
-    residual: Float32Array | undefined,
+    memory: Memory,
+    budget: () => number | undefined,
     signal: AbortSignal,
   ): Promise<{ entry: OutboxEntry; values: Values }> {
     const { trainer, evaluator } = await this.#engines(artifact);
@@ -75,7 +77,6 @@ export class Learner {
     const delta = local.map((w, i) => w - (base[i] as number));
     this.#norm?.exclude(delta);
     await this.#norm?.keep(local);
-    const encoded = encodeWithFeedback(codec(round.codec.name), delta, residual, layout, round.codec.options);
     const values: Values = {
       samples: this.data.train.indices.length,
       steps: result.steps,
@@ -85,25 +86,21 @@ export class Learner {
       valAfter,
       ...named('testAfter', testAfter),
     };
-    const blob = encodeUpdate(
-      {
-        fleet: this.config.fleet,
-        edge: this.config.edge,
-        model: this.config.model,
-        round: round.round,
-        base: artifact.sha256,
-        codec: round.codec.name,
-        layout: layout.hash,
-        samples: this.data.train.indices.length,
-        steps: result.steps,
-        createdAt: Date.now(),
-        metrics: values,
-      },
-      encoded.payload,
-    );
-    const { ifAccepted, ifRejected } = encoded;
-    const entry = { id: sha256Hex(blob), round: round.round, base: artifact.sha256, blob, ifAccepted, ifRejected };
-    return { entry, values: { ...values, bytes: blob.length, bytesFloat32: layout.total * 4 } };
+    const header = {
+      fleet: this.config.fleet,
+      edge: this.config.edge,
+      model: this.config.model,
+      round: round.round,
+      base: artifact.sha256,
+      codec: round.codec.name,
+      layout: layout.hash,
+      samples: this.data.train.indices.length,
+      steps: result.steps,
+      createdAt: Date.now(),
+      metrics: values,
+    };
+    const entry = encodeEntry(header, delta, memory, layout, round.codec.options, budget());
+    return { entry, values: { ...values, bytes: entry.blob.length, bytesFloat32: layout.total * 4 } };
   }
 
   async release(): Promise<void> {

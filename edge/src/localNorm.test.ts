@@ -71,10 +71,10 @@ describe('FedBN: batch normalisation that stays on the gateway', () => {
       hyper: { epochs: 1, learningRate: 0.05, momentum: 0.9, seed: 1 },
     } as unknown as RoundMessage;
     await learner.consider(artifact);
-    const { entry } = await learner.train(artifact, round, undefined, new AbortController().signal);
+    const { entry } = await learner.train(artifact, round, {}, () => undefined, new AbortController().signal);
     const { payload } = decodeUpdate(entry.blob);
     const delta = new Float32Array(artifact.layout.total);
-    codec('raw').decode(payload, artifact.layout).addTo(delta, 1);
+    codec('raw').accumulate(payload, artifact.layout, 1, delta);
     for (const name of NORM)
       assert.ok(
         part(artifact, delta, name).every((v) => v === 0),

@@ -1,31 +1,53 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pack, sha256Hex, unpack } from '@ecavg/protocol';
+import { type Carried, pack, sha256Hex, unpack } from '@ecavg/protocol';
 import { listFolder, readIfThere, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 
 const bytes = z.instanceof(Uint8Array);
+const memorySchema = z.object({ residual: bytes.optional(), velocity: bytes.optional(), levels: bytes.optional() });
 const outboxSchema = z.object({
   id: z.string(),
   round: z.int(),
   base: z.string(),
   blob: bytes,
-  ifAccepted: bytes,
-  ifRejected: bytes,
+  ifAccepted: memorySchema,
+  ifRejected: memorySchema,
 });
 
-/** An update that waits for its receipt, with the residual that either answer leaves behind. */
+/** What an edge carries from update to update: error feedback, and the levels of the last accepted update. */
+export interface Memory extends Carried {
+  readonly levels?: Int8Array;
+}
+
+/** An update that waits for its receipt, with what either answer leaves behind. */
 export interface OutboxEntry {
   readonly id: string;
   readonly round: number;
   readonly base: string;
   readonly blob: Uint8Array;
-  readonly ifAccepted: Float32Array;
-  readonly ifRejected: Float32Array;
+  readonly ifAccepted: Memory;
+  readonly ifRejected: Memory;
 }
 
 const toBytes = (v: Float32Array): Uint8Array => new Uint8Array(v.buffer, v.byteOffset, v.byteLength);
 const toFloats = (v: Uint8Array): Float32Array => new Float32Array(new Uint8Array(v).buffer);
+
+function packMemory({ residual, velocity, levels }: Memory): Record<string, Uint8Array> {
+  return {
+    ...(residual && { residual: toBytes(residual) }),
+    ...(velocity && { velocity: toBytes(velocity) }),
+    ...(levels && { levels: new Uint8Array(levels.buffer, levels.byteOffset, levels.length) }),
+  };
+}
+
+function unpackMemory({ residual, velocity, levels }: z.output<typeof memorySchema>): Memory {
+  return {
+    ...(residual && { residual: toFloats(residual) }),
+    ...(velocity && { velocity: toFloats(velocity) }),
+    ...(levels && { levels: new Int8Array(new Uint8Array(levels).buffer) }),
+  };
+}
 
 /** Everything a gateway must remember across a crash. Every write is whole and on disk when it returns. */
 export class EdgeStore {
@@ -55,7 +77,7 @@ export class EdgeStore {
     try {
       const e = outboxSchema.parse(unpack(file));
       if (sha256Hex(e.blob) !== e.id) throw new Error('the update is not the one that was stored');
-      return { ...e, ifAccepted: toFloats(e.ifAccepted), ifRejected: toFloats(e.ifRejected) };
+      return { ...e, ifAccepted: unpackMemory(e.ifAccepted), ifRejected: unpackMemory(e.ifRejected) };
     } catch (error) {
       await rename(path, `${path}.damaged`);
       damaged((error as Error).message);
@@ -76,16 +98,17 @@ export class EdgeStore {
   }
 
   async saveOutbox(entry: OutboxEntry): Promise<void> {
-    const packed = pack({ ...entry, ifAccepted: toBytes(entry.ifAccepted), ifRejected: toBytes(entry.ifRejected) });
+    const { ifAccepted, ifRejected } = entry;
+    const packed = pack({ ...entry, ifAccepted: packMemory(ifAccepted), ifRejected: packMemory(ifRejected) });
     await writeDurable(join(this.folder, 'outbox'), packed);
   }
 
   /**
-   * Ends an outbox entry. The residual is written first: a crash in between sends the update again, the
-   * cloud answers as before, and the same residual is written once more.
+   * Ends an outbox entry. What is carried is written first: a crash in between sends the update again, the
+   * cloud answers as before, and the same is written once more.
    */
-  async settle(residual: Float32Array): Promise<void> {
-    await writeDurable(join(this.folder, 'residual'), toBytes(residual));
+  async settle(memory: Memory): Promise<void> {
+    await writeDurable(join(this.folder, 'memory'), pack(packMemory(memory)));
     await rm(join(this.folder, 'outbox'), { force: true });
   }
 
@@ -105,9 +128,16 @@ export class EdgeStore {
     }
   }
 
-  /** The residual of error feedback; undefined where there is none or the layout has changed. */
-  async residual(length: number): Promise<Float32Array | undefined> {
-    const file = await readIfThere(join(this.folder, 'residual'));
-    return file?.length === length * 4 ? toFloats(file) : undefined;
+  /** What is carried for a model of `length` values; nothing where the file is missing, damaged or of another model. */
+  async memory(length: number): Promise<Memory> {
+    const file = await readIfThere(join(this.folder, 'memory'));
+    if (!file) return {};
+    try {
+      const memory = unpackMemory(memorySchema.parse(unpack(file)));
+      const parts = [memory.residual, memory.velocity, memory.levels];
+      return parts.every((part) => part === undefined || part.length === length) ? memory : {};
+    } catch {
+      return {};
+    }
   }
 }

@@ -20,6 +20,7 @@ export const REJECT_REASONS = [
   'duplicate',
   'unknown-codec',
   'layout-mismatch',
+  'reference-mismatch',
   'payload',
   'non-finite',
   'storage',

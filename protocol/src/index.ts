@@ -1,7 +1,9 @@
 export { BlobAssembler, blobRef, chunkCount, splitBlob, UpdateAssembler, updateChunks } from './chunks.js';
-export { type Compensated, encodeWithFeedback } from './codec/errorFeedback.js';
+export { type Carried, type Compensated, encodeWithFeedback } from './codec/errorFeedback.js';
 export { CODECS, codec } from './codec/index.js';
-export type { CodecOptions, DecodedUpdate, UpdateCodec } from './codec/types.js';
+export { encodeWithin, PRESET_NAMES, PRESETS, type Preset, presetOptions, warmedUp } from './codec/presets.js';
+export { makeReference } from './codec/range.js';
+export type { CodecOptions, Reference, UpdateCodec } from './codec/types.js';
 export { ProtocolError, REJECT_REASONS, type RejectReason } from './errors.js';
 export { type Layout, makeLayout, sha256Hex, type TensorSlot } from './layout.js';
 export {

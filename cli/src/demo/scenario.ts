@@ -22,7 +22,7 @@ const SETTINGS = {
     batch: 32,
     rounds: { pretrainEpochs: 10, epochs: 2, learningRate: 0.05 },
     fineTune: { epochs: 3, learningRate: 0.01 },
-    codec: { name: 'topk-brotli', options: { fraction: 0.2 } },
+    codec: { preset: 'balanced' },
   },
   vibration: {
     title: 'SIMULATED bearing vibration (no machine was measured)',
@@ -31,7 +31,7 @@ const SETTINGS = {
     batch: 16,
     rounds: { pretrainEpochs: 8, epochs: 2, learningRate: 0.03 },
     fineTune: { epochs: 3, learningRate: 0.01 },
-    codec: { name: 'int8-brotli', options: {} },
+    codec: { preset: 'balanced' },
   },
 } as const;
 

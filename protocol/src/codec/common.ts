@@ -22,14 +22,19 @@ export function checkFinite(values: Float32Array, layout: Layout): void {
   if (values.length !== layout.total) {
     throw new ProtocolError('payload', `${values.length} values; the layout has ${layout.total}`);
   }
-  for (const slot of layout.tensors) {
-    for (let i = slot.offset; i < slot.offset + slot.length; i++) {
-      const v = values[i] as number;
-      if (!Number.isFinite(v)) {
-        throw new ProtocolError('non-finite', `tensor ${JSON.stringify(slot.name)}[${i - slot.offset}] is ${v}`);
-      }
-    }
+  for (let i = 0; i < values.length; i++) {
+    const v = values[i] as number;
+    if (!Number.isFinite(v)) throw notFinite(v, i, layout);
   }
+}
+
+/** Names the tensor and the place in it of value `index` of the flat vector. */
+export function notFinite(value: number, index: number, layout: Layout): ProtocolError {
+  const slot = layout.tensors.find((t) => index >= t.offset && index < t.offset + t.length);
+  return new ProtocolError(
+    'non-finite',
+    `tensor ${JSON.stringify(slot?.name ?? '?')}[${index - (slot?.offset ?? 0)}] is ${value}`,
+  );
 }
 
 /** A scale s such that 127 s is still a finite float32. */

@@ -1,12 +1,13 @@
 import { ProtocolError } from '../errors.js';
 import { int8Codec } from './int8.js';
+import { rangeCodec } from './range.js';
 import { rawCodec } from './raw.js';
 import { topkCodec } from './topk.js';
 import type { UpdateCodec } from './types.js';
 
 /** Every codec of this build, by the name used in config and on the wire. */
 export const CODECS: Readonly<Record<string, UpdateCodec>> = Object.fromEntries(
-  [rawCodec, int8Codec, topkCodec].map((c) => [c.name, c]),
+  [rangeCodec, rawCodec, int8Codec, topkCodec].map((c) => [c.name, c]),
 );
 
 /** Throws `unknown-codec` naming those there are. */

@@ -1,7 +1,7 @@
 import { ProtocolError } from '../errors.js';
 import type { Layout } from '../layout.js';
 import { brotli, checkFinite, checkScale, int8Scale, option, toInt8, unbrotli } from './common.js';
-import type { DecodedUpdate, UpdateCodec } from './types.js';
+import type { UpdateCodec } from './types.js';
 
 /**
  * Symmetric int8 with one scale a tensor, then Brotli.
@@ -24,31 +24,34 @@ export const int8Codec: UpdateCodec = {
     });
     return brotli(out, option(options, 'quality', 6, 0, 11));
   },
-  decode(payload: Uint8Array, layout: Layout): DecodedUpdate {
-    const scaleBytes = layout.tensors.length * 4;
-    const bytes = unbrotli(payload, scaleBytes + layout.total);
-    if (bytes.length !== scaleBytes + layout.total) {
-      throw new ProtocolError(
-        'payload',
-        `${bytes.length} bytes after Brotli; the layout needs ${scaleBytes + layout.total}`,
-      );
-    }
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const scales = layout.tensors.map((slot, t) => {
-      const scale = view.getFloat32(t * 4, true);
-      checkScale(scale, slot.name);
-      return scale;
+  check(payload, layout) {
+    open(payload, layout);
+  },
+  accumulate(payload, layout, weight, accumulator) {
+    const { scales, values } = open(payload, layout);
+    layout.tensors.forEach((slot, t) => {
+      const factor = weight * (scales[t] as number);
+      for (let i = slot.offset; i < slot.offset + slot.length; i++) {
+        accumulator[i] = (accumulator[i] as number) + factor * (values[i] as number);
+      }
     });
-    const values = new Int8Array(bytes.buffer, bytes.byteOffset + scaleBytes, layout.total);
-    return {
-      addTo(accumulator, weight) {
-        layout.tensors.forEach((slot, t) => {
-          const factor = weight * (scales[t] as number);
-          for (let i = slot.offset; i < slot.offset + slot.length; i++) {
-            accumulator[i] = (accumulator[i] as number) + factor * (values[i] as number);
-          }
-        });
-      },
-    };
   },
 };
+
+function open(payload: Uint8Array, layout: Layout): { scales: number[]; values: Int8Array } {
+  const scaleBytes = layout.tensors.length * 4;
+  const bytes = unbrotli(payload, scaleBytes + layout.total);
+  if (bytes.length !== scaleBytes + layout.total) {
+    throw new ProtocolError(
+      'payload',
+      `${bytes.length} bytes after Brotli; the layout needs ${scaleBytes + layout.total}`,
+    );
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const scales = layout.tensors.map((slot, t) => {
+    const scale = view.getFloat32(t * 4, true);
+    checkScale(scale, slot.name);
+    return scale;
+  });
+  return { scales, values: new Int8Array(bytes.buffer, bytes.byteOffset + scaleBytes, layout.total) };
+}

@@ -1,7 +1,7 @@
 import { ProtocolError } from '../errors.js';
 import type { Layout } from '../layout.js';
-import { checkFinite } from './common.js';
-import type { DecodedUpdate, UpdateCodec } from './types.js';
+import { checkFinite, notFinite } from './common.js';
+import type { UpdateCodec } from './types.js';
 
 /** Little-endian float32, uncompressed: the baseline that the others are measured against. */
 export const rawCodec: UpdateCodec = {
@@ -13,22 +13,27 @@ export const rawCodec: UpdateCodec = {
     for (let i = 0; i < delta.length; i++) view.setFloat32(i * 4, delta[i] as number, true);
     return out;
   },
-  decode(payload: Uint8Array, layout: Layout): DecodedUpdate {
-    if (payload.length !== layout.total * 4) {
-      throw new ProtocolError(
-        'payload',
-        `${payload.length} bytes; ${layout.total} float32 values need ${layout.total * 4}`,
-      );
-    }
-    const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
-    const values = new Float32Array(layout.total);
-    for (let i = 0; i < values.length; i++) values[i] = view.getFloat32(i * 4, true);
-    checkFinite(values, layout);
-    return {
-      addTo(accumulator, weight) {
-        for (let i = 0; i < values.length; i++)
-          accumulator[i] = (accumulator[i] as number) + weight * (values[i] as number);
-      },
-    };
+  check(payload, layout) {
+    each(payload, layout, () => undefined);
+  },
+  accumulate(payload, layout, weight, accumulator) {
+    each(payload, layout, (value, i) => {
+      accumulator[i] = (accumulator[i] as number) + weight * value;
+    });
   },
 };
+
+function each(payload: Uint8Array, layout: Layout, take: (value: number, index: number) => void): void {
+  if (payload.length !== layout.total * 4) {
+    throw new ProtocolError(
+      'payload',
+      `${payload.length} bytes; ${layout.total} float32 values need ${layout.total * 4}`,
+    );
+  }
+  const view = new DataView(payload.buffer, payload.byteOffset, payload.byteLength);
+  for (let i = 0; i < layout.total; i++) {
+    const value = view.getFloat32(i * 4, true);
+    if (!Number.isFinite(value)) throw notFinite(value, i, layout);
+    take(value, i);
+  }
+}

@@ -1,7 +1,8 @@
 import { ProtocolError } from '../errors.js';
 import type { Layout } from '../layout.js';
 import { brotli, checkFinite, checkScale, int8Scale, option, toInt8, unbrotli } from './common.js';
-import type { DecodedUpdate, UpdateCodec } from './types.js';
+import { magnitudeOfRank } from './quantise.js';
+import type { UpdateCodec } from './types.js';
 
 /** Tensors of at most this many values (biases, norms) are sent whole: they cost little and matter much. */
 const DENSE_BELOW = 64;
@@ -41,49 +42,52 @@ export const topkCodec: UpdateCodec = {
     }
     return brotli(out.finish(), option(options, 'quality', 6, 0, 11));
   },
-  decode(payload: Uint8Array, layout: Layout): DecodedUpdate {
-    // Worst case a value: a 5-byte gap and one value; a tensor: 4 + 5 bytes.
-    const bytes = unbrotli(payload, layout.tensors.length * 9 + layout.total * 6);
-    const reader = new ByteReader(bytes);
-    const parts = layout.tensors.map((slot) => {
-      const scale = reader.float32();
-      checkScale(scale, slot.name);
-      const count = reader.varint();
-      if (count > slot.length) {
-        throw new ProtocolError('payload', `tensor ${JSON.stringify(slot.name)}: ${count} values of ${slot.length}`);
+  check(payload, layout) {
+    open(payload, layout);
+  },
+  accumulate(payload, layout, weight, accumulator) {
+    for (const { scale, indices, values } of open(payload, layout)) {
+      const factor = weight * scale;
+      for (let i = 0; i < indices.length; i++) {
+        const at = indices[i] as number;
+        accumulator[at] = (accumulator[at] as number) + factor * (values[i] as number);
       }
-      const indices = new Uint32Array(count);
-      let at = -1;
-      for (let i = 0; i < count; i++) {
-        const gap = reader.varint();
-        at += gap;
-        if (gap < 1 || at >= slot.length) {
-          throw new ProtocolError('payload', `tensor ${JSON.stringify(slot.name)}: index ${at} of ${slot.length}`);
-        }
-        indices[i] = slot.offset + at;
-      }
-      return { scale, indices, values: reader.int8s(count) };
-    });
-    reader.end();
-    return {
-      addTo(accumulator, weight) {
-        for (const { scale, indices, values } of parts) {
-          const factor = weight * scale;
-          for (let i = 0; i < indices.length; i++) {
-            const at = indices[i] as number;
-            accumulator[at] = (accumulator[at] as number) + factor * (values[i] as number);
-          }
-        }
-      },
-    };
+    }
   },
 };
 
-/** The k-th largest magnitude. */
-function magnitudeOfRank(values: Float32Array, k: number): number {
-  if (k >= values.length) return 0;
-  const magnitudes = values.map(Math.abs).sort();
-  return magnitudes[magnitudes.length - k] as number;
+interface Sparse {
+  readonly scale: number;
+  /** Into the flat vector, rising. */
+  readonly indices: Uint32Array;
+  readonly values: Int8Array;
+}
+
+function open(payload: Uint8Array, layout: Layout): Sparse[] {
+  // Worst case a value: a 5-byte gap and one value; a tensor: 4 + 5 bytes.
+  const bytes = unbrotli(payload, layout.tensors.length * 9 + layout.total * 6);
+  const reader = new ByteReader(bytes);
+  const parts = layout.tensors.map((slot) => {
+    const scale = reader.float32();
+    checkScale(scale, slot.name);
+    const count = reader.varint();
+    if (count > slot.length) {
+      throw new ProtocolError('payload', `tensor ${JSON.stringify(slot.name)}: ${count} values of ${slot.length}`);
+    }
+    const indices = new Uint32Array(count);
+    let at = -1;
+    for (let i = 0; i < count; i++) {
+      const gap = reader.varint();
+      at += gap;
+      if (gap < 1 || at >= slot.length) {
+        throw new ProtocolError('payload', `tensor ${JSON.stringify(slot.name)}: index ${at} of ${slot.length}`);
+      }
+      indices[i] = slot.offset + at;
+    }
+    return { scale, indices, values: reader.int8s(count) };
+  });
+  reader.end();
+  return parts;
 }
 
 class ByteWriter {
