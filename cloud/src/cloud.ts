@@ -105,7 +105,9 @@ export async function startCloud(config: CloudConfig, log: Logger): Promise<Serv
   // First on the queue: no message is handled before the interrupted round, if any, is taken up again.
   const begun = rounds.queue.run(async () => {
     await connected;
-    await publisher.version(head, artifact, registry.versions.at(-2));
+    const { difference: coded } = head;
+    const difference = coded && (await registry.blob(coded.sha256));
+    await publisher.version(head, artifact, registry.versions.at(-2), difference);
     await rounds.start();
   });
   let first = true;

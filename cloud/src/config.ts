@@ -57,6 +57,8 @@ export const cloudConfigSchema = z.strictObject({
     .prefault({}),
   publish: z
     .strictObject({
+      /** How coarsely the step to a new version is coded; where that would cost accuracy, it is coded without loss. */
+      difference: z.enum(['lossless', 'fine', 'balanced', 'tight']).default('fine'),
       /** A model of at most this size is also published in one message, for sensors that make one subscription. */
       wholeBytes: z.int().min(0).max(268_435_455).default(1_048_576),
     })

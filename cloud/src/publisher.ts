@@ -21,7 +21,7 @@ export interface TaskInfo {
 
 /** Publishes versions and rounds as retained messages. */
 export class Publisher {
-  #manifest: { body: Omit<Manifest, 'v' | 'type'>; artifact: Artifact } | undefined;
+  #manifest: { body: Omit<Manifest, 'v' | 'type'>; artifact: Artifact; difference: Uint8Array | undefined } | undefined;
   #round: Omit<RoundMessage, 'v' | 'type'> | undefined;
 
   constructor(
@@ -36,10 +36,16 @@ export class Publisher {
    * Makes a version current: its chunks first, then the manifest, so that whoever reads the manifest finds
    * the chunks; then the chunks of `previous` are cleared.
    */
-  async version(version: Version, artifact: Artifact, previous: Version | undefined): Promise<void> {
-    const old = this.#manifest?.body.infer;
+  async version(
+    version: Version,
+    artifact: Artifact,
+    previous: Version | undefined,
+    difference: Uint8Array | undefined,
+  ): Promise<void> {
+    const old = this.#manifest?.body;
     this.#manifest = {
       artifact,
+      difference,
       body: {
         fleet: this.topics.fleet,
         model: this.model,
@@ -49,6 +55,7 @@ export class Publisher {
         createdAt: version.createdAt,
         infer: blobRef(artifact.infer),
         train: blobRef(artifact.train),
+        ...(difference && version.difference && { difference: { ...version.difference, ...blobRef(difference) } }),
         layout: artifact.layout.hash,
         input: artifact.info.input.shape.slice(1),
         classes: [...this.task.classes],
@@ -58,8 +65,9 @@ export class Publisher {
     };
     await this.#sendVersion();
     // After a restart the old chunk count is not known from memory, but a version's size never changes.
-    const stale = old ?? (previous && { ...blobRef(artifact.infer), sha256: previous.sha256 });
+    const stale = old?.infer ?? (previous && { ...blobRef(artifact.infer), sha256: previous.sha256 });
     if (stale && stale.sha256 !== artifact.sha256) await this.#clear(stale);
+    if (old?.difference && old.difference.sha256 !== version.difference?.sha256) await this.#clear(old.difference);
   }
 
   async round(round: Omit<RoundMessage, 'v' | 'type'>): Promise<void> {
@@ -75,8 +83,9 @@ export class Publisher {
 
   async #sendVersion(): Promise<void> {
     if (!this.#manifest) return;
-    const { body, artifact } = this.#manifest;
+    const { body, artifact, difference } = this.#manifest;
     await this.#sendChunks(body.train, artifact.train);
+    if (body.difference && difference) await this.#sendChunks(body.difference, difference);
     await this.#sendChunks(body.infer, artifact.infer);
     await this.#retain(this.topics.manifest(this.model), encodeMessage('manifest', body));
     if (artifact.infer.length <= this.wholeBytes) await this.#retain(this.topics.onnx(this.model), artifact.infer);

@@ -4,6 +4,7 @@ import { type Artifact, readArtifact } from '@ecavg/models';
 import { sha256Hex } from '@ecavg/protocol';
 import { ConfigError, listFolder, readIfThere, readJson, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
+import type { Difference } from './difference.js';
 
 const versionSchema = z.object({
   version: z.int().min(1),
@@ -14,6 +15,8 @@ const versionSchema = z.object({
   round: z.int().min(0),
   createdAt: z.number(),
   metrics: z.record(z.string(), z.number()),
+  /** What leads here from the parent. */
+  difference: z.object({ sha256: z.string(), from: z.string(), codec: z.string() }).optional(),
 });
 
 /** One accepted version of a model. */
@@ -61,7 +64,11 @@ export class Registry {
   }
 
   /** Stores an artifact as the next version; it exists once its blobs and the index are on disk. */
-  async add(artifact: Artifact, about: Pick<Version, 'round' | 'createdAt' | 'metrics'>): Promise<Version> {
+  async add(
+    artifact: Artifact,
+    about: Pick<Version, 'round' | 'createdAt' | 'metrics'>,
+    difference?: Difference,
+  ): Promise<Version> {
     const parent = this.head;
     const train = sha256Hex(artifact.train);
     const version = {
@@ -70,9 +77,13 @@ export class Registry {
       sha256: artifact.sha256,
       train,
       parent: parent?.sha256 ?? null,
+      ...(difference && {
+        difference: { sha256: sha256Hex(difference.payload), from: difference.from, codec: difference.codec },
+      }),
     };
     await writeDurable(this.#blob(artifact.sha256), artifact.infer);
     if (train !== parent?.train) await writeDurable(this.#blob(train), artifact.train);
+    if (difference && version.difference) await writeDurable(this.#blob(version.difference.sha256), difference.payload);
     const versions = [...this.#versions, version];
     await writeDurable(
       join(this.folder, 'index.json'),
@@ -97,11 +108,16 @@ export class Registry {
   }
 
   #blob(sha256: string): string {
-    return join(this.folder, 'blobs', `${sha256}.onnx`);
+    return join(this.folder, 'blobs', `${sha256}.blob`);
   }
 
   async #prune(): Promise<void> {
-    const kept = new Set(this.#versions.slice(-KEEP_BLOBS).flatMap((v) => [`${v.sha256}.onnx`, `${v.train}.onnx`]));
+    const kept = new Set(
+      this.#versions
+        .slice(-KEEP_BLOBS)
+        .flatMap((v) => [v.sha256, v.train, v.difference?.sha256])
+        .map((sha256) => `${sha256}.blob`),
+    );
     const folder = join(this.folder, 'blobs');
     for (const name of await listFolder(folder)) if (!kept.has(name)) await rm(join(folder, name), { force: true });
   }

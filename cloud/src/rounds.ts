@@ -1,8 +1,9 @@
-import { type Artifact, updateArtifact } from '@ecavg/models';
-import { type RoundMessage, type UpdateHeader, warmedUp } from '@ecavg/protocol';
+import type { Artifact } from '@ecavg/models';
+import { PRESETS, type RoundMessage, type UpdateHeader, warmedUp } from '@ecavg/protocol';
 import { type Logger, SerialQueue } from '@ecavg/runtime';
 import { federatedAverage } from './aggregate.js';
 import { type CloudConfig, codecOptions } from './config.js';
+import { nextVersion } from './difference.js';
 import type { EventLog } from './events.js';
 import type { Judge, Verdict } from './judge.js';
 import type { Members } from './members.js';
@@ -32,6 +33,9 @@ export interface RoundOutcome {
 }
 
 const RETRY_MS = 5000;
+
+/** Accuracy that coding the step to a new version may cost before it is coded without loss. */
+const CODING_LOSS = 0.002;
 
 /**
  * The synchronous round: open -> collect until everyone has answered, or a quorum at the deadline ->
@@ -204,7 +208,7 @@ export class RoundManager {
     const updates = store.accepted;
     const average = await federatedAverage(this.#current, updates, store.references);
     const verdict = await judge.decide(this.#current.weights, average, state.round);
-    if (verdict.weights) await this.#register(state, verdict, verdict.weights);
+    const difference = verdict.weights && (await this.#register(state, verdict, verdict.weights));
     await store.finish();
     const version = registry.head?.version ?? 0;
     const seconds = (Date.now() - state.openedAt) / 1000;
@@ -226,17 +230,26 @@ export class RoundManager {
     const head = registry.head;
     if (!verdict.weights || !head) return;
     const previous = registry.versions.at(-2);
-    await publisher.version(head, this.#current, previous);
+    await publisher.version(head, this.#current, previous, difference);
     const until = Date.now() + config.rounds.settleSeconds * 1000;
     const timer = setTimeout(() => this.advance(), config.rounds.settleSeconds * 1000);
     this.#settle = { version: head.version, until, timer };
   }
 
-  async #register(state: RoundState, verdict: Verdict, weights: Float32Array): Promise<void> {
-    const { registry } = this.parts;
-    const next = updateArtifact(this.#current, weights);
-    const score = verdict.decision === 'fine-tuned' ? verdict.fineTuned : verdict.average;
-    await registry.add(next, {
+  /** Makes the judged weights the next version, as it will be decoded by the edges. Returns the coded difference. */
+  async #register(state: RoundState, verdict: Verdict, weights: Float32Array): Promise<Uint8Array> {
+    const { registry, judge, config, log } = this.parts;
+    const chosen = verdict.decision === 'fine-tuned' ? verdict.fineTuned : verdict.average;
+    let score = chosen;
+    const next = await nextVersion(this.#current, weights, PRESETS[config.publish.difference], async (decoded) => {
+      score = await judge.evaluate(decoded);
+      return score.accuracy >= (chosen?.accuracy ?? 0) - CODING_LOSS;
+    });
+    if (next.lossless) score = chosen;
+    const { artifact, difference } = next;
+    const [bytes, whole] = [difference.payload.length, artifact.infer.length];
+    log.debug({ round: state.round, bytes, whole, lossless: next.lossless }, 'coded the difference to the new version');
+    const about = {
       round: state.round,
       createdAt: Date.now(),
       metrics: {
@@ -246,9 +259,12 @@ export class RoundManager {
         averageAccuracy: verdict.average.accuracy,
         ...(verdict.fineTuned ? { fineTunedAccuracy: verdict.fineTuned.accuracy } : {}),
         updates: this.parts.store.accepted.length,
+        differenceBytes: bytes,
       },
-    });
-    this.#current = next;
+    };
+    await registry.add(artifact, about, difference);
+    this.#current = artifact;
+    return difference.payload;
   }
 
   /** True once every online edge has reported on the last version, or the wait is over. */

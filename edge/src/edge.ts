@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Artifact, ModelError, readArtifact, requireEngine } from '@ecavg/models';
+import { type Artifact, ModelError, requireEngine } from '@ecavg/models';
 import {
   decodeMessage,
   encodeMessage,
@@ -17,8 +17,9 @@ import { type LocalData, openLocalData } from './data.js';
 import { Downloader } from './download.js';
 import { Learner, type Values } from './learner.js';
 import { Link } from './link.js';
-import { encodeAgain } from './outgoing.js';
+import { encodeAgain } from './coding.js';
 import { EdgeStore, type OutboxEntry } from './store.js';
+import { Versions } from './versions.js';
 
 const SOFTWARE = 'ecavg 0.1.0';
 const FAREWELL_MS = 1000;
@@ -46,6 +47,7 @@ class Gateway {
   readonly #learner: Learner;
   readonly #client: MqttClient;
   readonly #downloads: Downloader;
+  readonly #versions: Versions;
   readonly #queue = new SerialQueue();
   readonly #link = new Link();
   readonly #stopped = new AbortController();
@@ -75,6 +77,7 @@ class Gateway {
     const clientId = `ecavg-${config.fleet}-edge-${config.edge}`;
     this.#client = connectBroker(config.broker, { clientId, will, persistent: true }, log);
     this.#downloads = new Downloader(this.#client, this.#topics, config.model, log);
+    this.#versions = new Versions(store, this.#downloads, data.train.data.shape, log);
   }
 
   async start(): Promise<void> {
@@ -178,7 +181,7 @@ class Gateway {
     const before = this.#downloads.bytes;
     let artifact: Artifact;
     try {
-      artifact = await this.#load(manifest, signal);
+      artifact = await this.#versions.load(manifest, this.#artifact?.artifact, signal);
     } catch (error) {
       if (signal.aborted) return;
       this.#manifest = undefined;
@@ -193,32 +196,6 @@ class Gateway {
     this.#report(adopted ? 'adopted' : 'kept', round, version, { ...values, bytesDown });
     await this.store.pruneBlobs(new Set([manifest.infer.sha256, manifest.train.sha256]));
     await this.#trainIfDue();
-  }
-
-  async #load(manifest: Manifest, signal: AbortSignal): Promise<Artifact> {
-    const get = async (ref: Manifest['infer']): Promise<Uint8Array> => {
-      const known = await this.store.blob(ref.sha256);
-      if (known) return known;
-      const blob = await this.#downloads.fetch(ref, signal);
-      await this.store.saveBlob(ref.sha256, blob);
-      return blob;
-    };
-    const artifact = readArtifact(await get(manifest.infer), await get(manifest.train));
-    if (artifact.layout.hash !== manifest.layout) {
-      throw new ProtocolError(
-        'layout-mismatch',
-        `the model's layout is ${artifact.layout.hash}, the manifest says ${manifest.layout}`,
-      );
-    }
-    const sample = artifact.info.input.shape.slice(1);
-    const mine = this.data.train.data.shape;
-    if (sample.join() !== mine.join()) {
-      throw new ProtocolError(
-        'layout-mismatch',
-        `the model takes samples of shape [${sample.join(', ')}]; this gateway has [${mine.join(', ')}]`,
-      );
-    }
-    return artifact;
   }
 
   async #trainIfDue(): Promise<void> {

@@ -4,7 +4,7 @@ import type { Logger } from '@ecavg/runtime';
 import type { EdgeConfig } from './config.js';
 import type { LocalData } from './data.js';
 import { LocalNorm } from './localNorm.js';
-import { encodeEntry } from './outgoing.js';
+import { encodeEntry } from './coding.js';
 import type { EdgeStore, Memory, OutboxEntry } from './store.js';
 
 /** Measurements by name: accuracies in [0, 1], losses, seconds, bytes. */

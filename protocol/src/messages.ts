@@ -43,6 +43,8 @@ export const schemas = {
     infer: blobSchema,
     /** The training graph; it changes only with the architecture or the hyper-parameters compiled in. */
     train: blobSchema,
+    /** What leads from an earlier version to this one: whoever has that needs no more. */
+    difference: blobSchema.extend({ from: sha256, codec: z.string().max(40) }).optional(),
     layout: z.string().regex(/^[0-9a-f]{16}$/),
     input: z.array(z.int().min(1)).max(8),
     classes: z.array(z.string().max(80)).max(10_000),

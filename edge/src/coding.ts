@@ -1,3 +1,4 @@
+import { type Artifact, updateArtifact } from '@ecavg/models';
 import {
   type CodecOptions,
   codec,
@@ -55,4 +56,13 @@ export function encodeAgain(entry: OutboxEntry, layout: Layout, options: CodecOp
     undefined,
   );
   return velocity ? { ...again, ifAccepted: { ...again.ifAccepted, velocity } } : again;
+}
+
+/** The version that a published difference leads to. Throws ProtocolError where it does not fit. */
+export function applyDifference(base: Artifact, payload: Uint8Array, codecName: string): Artifact {
+  const coder = codec(codecName);
+  coder.check(payload, base.layout);
+  const weights = base.weights.slice();
+  coder.accumulate(payload, base.layout, 1, weights);
+  return updateArtifact(base, weights);
 }
