@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { type Artifact, prepareArtifact, updateArtifact, zooModel } from '@ecavg/models';
-import { codec, decodeUpdate, encodeUpdate, type StatusMessage, sha256Hex } from '@ecavg/protocol';
+import { codec, decodeUpdate, encodeUpdate, Signer, type StatusMessage, sha256Hex } from '@ecavg/protocol';
 import { ConfigError, createLogger } from '@ecavg/runtime';
 import { federatedAverage } from './aggregate.js';
 import { EventLog } from './events.js';
@@ -22,6 +22,8 @@ const artifact: Artifact = await prepareArtifact(zooModel('mlp', { input: [3], c
   batch: 4,
   sample: [3],
 });
+
+const signer = Signer.generate();
 
 /** An update of `edge` whose every value is `value`. */
 function update(edge: string, value: number, samples: number, round = 1): { blob: Uint8Array; id: string } {
@@ -42,6 +44,7 @@ function update(edge: string, value: number, samples: number, round = 1): { blob
       metrics: {},
     },
     payload,
+    signer,
   );
   return { blob, id: sha256Hex(blob) };
 }
@@ -139,7 +142,7 @@ describe('registry', () => {
     const head = again.head;
     assert.ok(head);
     assert.deepEqual((await again.load(head)).weights, next.weights);
-    writeFileSync(join(folder, 'blobs', `${next.sha256}.onnx`), 'garbage');
+    writeFileSync(join(folder, 'blobs', `${next.sha256}.blob`), 'garbage');
     await assert.rejects(again.load(head), /is damaged/);
   });
   test('another architecture or batch in the settings is refused, and a damaged index is named', async () => {

@@ -9,9 +9,10 @@ import {
   type View,
   zooModel,
 } from '@ecavg/models';
-import { decodeMessage, parseEdgeTopic, Topics } from '@ecavg/protocol';
-import { ConfigError, connectBroker, type Logger, type Service } from '@ecavg/runtime';
+import { decodeMessage, parseEdgeTopic, Signer, Topics } from '@ecavg/protocol';
+import { ConfigError, connectBroker, type Logger, readOrCreate, type Service } from '@ecavg/runtime';
 import { type CloudConfig, codecOptions } from './config.js';
+import { EdgeKeys } from './edgeKeys.js';
 import { EventLog } from './events.js';
 import { startHttp } from './http/server.js';
 import { Inbox } from './inbox.js';
@@ -39,6 +40,9 @@ export async function startCloud(config: CloudConfig, log: Logger): Promise<Serv
   const artifact = await registry.load(head);
   const store = await RoundStore.open(join(config.dataDir, 'rounds', model));
   const judge = await Judge.create(config, artifact, reference);
+  const signer = Signer.fromPem(
+    await readOrCreate(join(config.dataDir, 'keys', 'cloud.pem'), () => Signer.generate().toPem()),
+  );
   const telemetry = await openTelemetry(config, log);
   const members = new Members();
   const events = new EventLog();
@@ -46,10 +50,12 @@ export async function startCloud(config: CloudConfig, log: Logger): Promise<Serv
   const client = connectBroker(config.broker, { clientId: `ecavg-${config.fleet}-cloud-${model}` }, log);
   const { data } = reference.guard;
   const task = { classes: data.classes, simulated: data.simulated };
-  const publisher = new Publisher(client, topics, model, task, config.publish.wholeBytes);
+  const publisher = new Publisher(client, signer, topics, model, task, config.publish.wholeBytes);
+  const keys = new EdgeKeys(join(config.dataDir, 'keys'), config.enrolment.mode);
   const inbox = new Inbox(
     { model, topics, layout: artifact.layout, temporal: codecOptions(config).options.temporal === 1 },
     store,
+    keys,
     client,
     {
       async accepted(header, bytes) {
@@ -83,6 +89,7 @@ export async function startCloud(config: CloudConfig, log: Logger): Promise<Serv
     try {
       const address = parseEdgeTopic(topics, topic);
       if (address.kind === 'receipt') return;
+      if (address.kind === 'enrol') return await inbox.enrol(topic, payload);
       if (address.kind === 'update') return await inbox.take(topic, payload);
       if (address.kind === 'status') {
         const member = members.status(decodeMessage('status', payload));
@@ -129,6 +136,7 @@ export async function startCloud(config: CloudConfig, log: Logger): Promise<Serv
       version: registry.head?.version,
       dashboard: http.url,
       telemetry: telemetry.kind,
+      cloudKey: signer.key,
     },
     async stop() {
       await http.stop();

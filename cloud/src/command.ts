@@ -1,9 +1,11 @@
 import { daemonCommand } from '@ecavg/runtime';
+import type { Command } from 'commander';
 import { startCloud } from './cloud.js';
 import { cloudConfigSchema } from './config.js';
+import { edgeKeyCommands } from './edgeKeyCommands.js';
 
-export const cloudCommand = () =>
-  daemonCommand({
+export function cloudCommand(): Command {
+  const command = daemonCommand({
     name: 'cloud',
     description: 'run the aggregator of one model: rounds, averaging, fine-tuning, guard, dashboard',
     schema: cloudConfigSchema,
@@ -26,3 +28,6 @@ telemetry:
     url: http://127.0.0.1:8086`,
     start: startCloud,
   });
+  for (const sub of edgeKeyCommands()) command.addCommand(sub);
+  return command;
+}

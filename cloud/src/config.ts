@@ -91,6 +91,12 @@ export const cloudConfigSchema = z.strictObject({
   /** What fine-tunes. ort: ONNX Runtime. tfjs-node: TensorFlow, where `@tensorflow/tfjs-node` is installed. */
   engine: z.enum(ENGINES).default('ort'),
   threads: z.int().min(1).max(256).default(1),
+  enrolment: z
+    .strictObject({
+      /** open: the first key seen for an edge is kept. token: an edge must show a token of `ecavg cloud token` first. */
+      mode: z.enum(['open', 'token']).default('open'),
+    })
+    .prefault({}),
   telemetry: z
     .strictObject({
       /** InfluxDB to write to; without one, points go to an embedded store in dataDir. */

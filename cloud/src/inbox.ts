@@ -16,6 +16,7 @@ import {
   type UpdateHeader,
 } from '@ecavg/protocol';
 import type { Logger, MqttClient } from '@ecavg/runtime';
+import type { EdgeKeys } from './edgeKeys.js';
 import type { RoundStore } from './roundStore.js';
 
 /** Room for an envelope around a chunk, and for a header and codec overhead around float32 values. */
@@ -48,6 +49,7 @@ export class Inbox {
       readonly temporal: boolean;
     },
     private readonly store: RoundStore,
+    private readonly keys: EdgeKeys,
     private readonly client: MqttClient,
     private readonly handlers: InboxHandlers,
     private readonly log: Logger,
@@ -66,6 +68,17 @@ export class Inbox {
     } catch (error) {
       this.reject(topic, error, chunk);
     }
+  }
+
+  /** Handles a request to be known by a key; answered like an update, with `id: null`. */
+  async enrol(topic: string, payload: Uint8Array): Promise<void> {
+    const message = decodeMessage('enrol', payload);
+    const address = parseEdgeTopic(this.about.topics, topic);
+    if (message.edge !== address.edge)
+      throw new ProtocolError('identity-mismatch', `edge ${message.edge} on the topic of ${address.edge}`);
+    await this.keys.enrol(message);
+    this.log.info({ edge: message.edge, key: message.key.slice(0, 16) }, 'edge enrolled');
+    this.#answer(message.edge, message.model, { id: null, status: 'accepted', round: null });
   }
 
   /** Counts, logs and answers a message that can't be used. */
@@ -153,6 +166,7 @@ export class Inbox {
         `tensor names or shapes differ: layout ${header.layout}, the model has ${layout.hash}`,
       );
     }
+    await this.keys.check(header.edge, header.key);
     const coder = codec(header.codec);
     const { references } = this.store;
     const used = coder.referenceOf?.(payload);

@@ -3,15 +3,18 @@ import {
   type BlobRef,
   blobRef,
   chunkCount,
-  encodeMessage,
+  encodeSigned,
   MAX_CHUNK_BYTES,
   type Manifest,
   type RoundMessage,
+  type Signer,
   splitBlob,
   type Topics,
 } from '@ecavg/protocol';
 import type { MqttClient } from '@ecavg/runtime';
 import type { Version } from './registry.js';
+
+type Unsigned<T> = Omit<T, 'v' | 'type' | 'key' | 'signature'>;
 
 /** What a manifest says of the data and the task. */
 export interface TaskInfo {
@@ -21,11 +24,12 @@ export interface TaskInfo {
 
 /** Publishes versions and rounds as retained messages. */
 export class Publisher {
-  #manifest: { body: Omit<Manifest, 'v' | 'type'>; artifact: Artifact; difference: Uint8Array | undefined } | undefined;
-  #round: Omit<RoundMessage, 'v' | 'type'> | undefined;
+  #manifest: { body: Unsigned<Manifest>; artifact: Artifact; difference: Uint8Array | undefined } | undefined;
+  #round: Unsigned<RoundMessage> | undefined;
 
   constructor(
     private readonly client: MqttClient,
+    private readonly signer: Signer,
     private readonly topics: Topics,
     private readonly model: string,
     private readonly task: TaskInfo,
@@ -70,9 +74,9 @@ export class Publisher {
     if (old?.difference && old.difference.sha256 !== version.difference?.sha256) await this.#clear(old.difference);
   }
 
-  async round(round: Omit<RoundMessage, 'v' | 'type'>): Promise<void> {
+  async round(round: Unsigned<RoundMessage>): Promise<void> {
     this.#round = round;
-    await this.#retain(this.topics.round(this.model), encodeMessage('round', round));
+    await this.#retain(this.topics.round(this.model), encodeSigned('round', round, this.signer));
   }
 
   /** Says everything again: a broker that restarted may have lost what it retained. */
@@ -87,7 +91,7 @@ export class Publisher {
     await this.#sendChunks(body.train, artifact.train);
     if (body.difference && difference) await this.#sendChunks(body.difference, difference);
     await this.#sendChunks(body.infer, artifact.infer);
-    await this.#retain(this.topics.manifest(this.model), encodeMessage('manifest', body));
+    await this.#retain(this.topics.manifest(this.model), encodeSigned('manifest', body, this.signer));
     if (artifact.infer.length <= this.wholeBytes) await this.#retain(this.topics.onnx(this.model), artifact.infer);
   }
 

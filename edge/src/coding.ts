@@ -8,6 +8,7 @@ import {
   encodeWithin,
   type Layout,
   makeReference,
+  type Signer,
   sha256Hex,
   type UpdateHeader,
 } from '@ecavg/protocol';
@@ -18,19 +19,20 @@ import type { Memory, OutboxEntry } from './store.js';
  * @param budget bytes that the link carries in time, for the preset `auto`; undefined where no transfer was measured.
  */
 export function encodeEntry(
-  header: UpdateHeader,
+  header: Omit<UpdateHeader, 'key'>,
   delta: Float32Array,
   memory: Memory,
   layout: Layout,
   options: CodecOptions,
   budget: number | undefined,
+  signer: Signer,
 ): OutboxEntry {
   const coder = codec(header.codec);
   const temporal = options.temporal === 1;
   const reference = temporal && memory.levels && coder.levels ? makeReference(memory.levels) : undefined;
   const coded = encodeWithin(options, budget, (o) => encodeWithFeedback(coder, delta, memory, layout, o, reference));
   const levels = temporal ? coder.levels?.(coded.payload, layout, reference).levels : undefined;
-  const blob = encodeUpdate(header, coded.payload);
+  const blob = encodeUpdate(header, coded.payload, signer);
   return {
     id: sha256Hex(blob),
     round: header.round,
@@ -42,7 +44,7 @@ export function encodeEntry(
 }
 
 /** The same update coded once more, without reference to an earlier one that the cloud does not have. */
-export function encodeAgain(entry: OutboxEntry, layout: Layout, options: CodecOptions): OutboxEntry {
+export function encodeAgain(entry: OutboxEntry, layout: Layout, options: CodecOptions, signer: Signer): OutboxEntry {
   const { header } = decodeUpdate(entry.blob);
   const { residual, velocity } = entry.ifRejected;
   const nothing = new Float32Array(layout.total);
@@ -54,6 +56,7 @@ export function encodeAgain(entry: OutboxEntry, layout: Layout, options: CodecOp
     layout,
     { ...options, momentum: 0 },
     undefined,
+    signer,
   );
   return velocity ? { ...again, ifAccepted: { ...again.ifAccepted, velocity } } : again;
 }

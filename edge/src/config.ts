@@ -41,6 +41,17 @@ export const edgeConfigSchema = z.strictObject({
       tolerance: z.number().min(0).max(1).default(0.05),
     })
     .prefault({}),
+  trust: z
+    .strictObject({
+      /** The cloud's public key, as the cloud logs it at its start. Without one, the first key seen is kept. */
+      cloudKey: z
+        .string()
+        .regex(/^[0-9a-f]{64}$/, 'use the 64 hex digits that the cloud logs as cloudKey')
+        .optional(),
+      /** File with a one-time token of `ecavg cloud token`, for a cloud that wants one. */
+      tokenFile: z.string().optional(),
+    })
+    .prefault({}),
   /** Also measure models on the common test set, which no node trains on; for demonstrations. */
   reportTest: z.boolean().default(false),
   /** An update without a receipt is sent again after this long. */

@@ -1,45 +1,76 @@
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Artifact, ModelError, requireEngine } from '@ecavg/models';
 import {
   decodeMessage,
   encodeMessage,
+  enrolmentProof,
   type Manifest,
   type MetricsMessage,
   ProtocolError,
   type Receipt,
   type RoundMessage,
+  Signer,
   Topics,
+  tokenHash,
   updateChunks,
 } from '@ecavg/protocol';
-import { connectBroker, type Logger, type MqttClient, SerialQueue, type Service } from '@ecavg/runtime';
+import {
+  connectBroker,
+  type Logger,
+  type MqttClient,
+  readOrCreate,
+  readSecret,
+  SerialQueue,
+  type Service,
+} from '@ecavg/runtime';
+import { encodeAgain } from './coding.js';
 import type { EdgeConfig } from './config.js';
 import { type LocalData, openLocalData } from './data.js';
 import { Downloader } from './download.js';
 import { Learner, type Values } from './learner.js';
 import { Link } from './link.js';
-import { encodeAgain } from './coding.js';
 import { EdgeStore, type OutboxEntry } from './store.js';
+import { Trust } from './trust.js';
 import { Versions } from './versions.js';
 
 const SOFTWARE = 'ecavg 0.1.0';
 const FAREWELL_MS = 1000;
 
 /** Refusals that the same update, sent again, can survive. */
-const RETRY = new Set(['crc-mismatch', 'hash-mismatch', 'chunk-conflict', 'storage', 'too-many-transfers']);
+const RETRY = new Set([
+  'crc-mismatch',
+  'hash-mismatch',
+  'chunk-conflict',
+  'storage',
+  'too-many-transfers',
+  'unknown-edge',
+  'bad-signature',
+]);
 /** Refusals of a sound update: what it carried goes into the next one by error feedback. */
 const GIVE_BACK = new Set(['round-closed', 'base-mismatch', 'duplicate', 'reference-mismatch']);
 
 /** Starts a gateway: it follows the model and round topics until it is stopped. */
 export async function startEdge(config: EdgeConfig, log: Logger): Promise<Service> {
   await requireEngine(config.train);
+  const signer = Signer.fromPem(await readOrCreate(join(config.dataDir, 'key.pem'), () => Signer.generate().toPem()));
+  const trust = await Trust.open(config.dataDir, config.trust.cloudKey);
   const data = openLocalData(config);
   const store = new EdgeStore(config.dataDir);
-  const gateway = new Gateway(config, data, store, await store.nextSession(), log);
+  const gateway = new Gateway(config, data, store, { signer, trust, session: await store.nextSession() }, log);
   await gateway.start();
   return {
     ready: { edge: config.edge, samples: data.train.indices.length, simulatedData: data.train.data.simulated },
     stop: () => gateway.stop(),
   };
+}
+
+/** Who this gateway is, and whom it believes. */
+interface Identity {
+  readonly signer: Signer;
+  readonly trust: Trust;
+  /** Start of this run: orders a late last will against a rebirth. */
+  readonly session: number;
 }
 
 class Gateway {
@@ -68,11 +99,11 @@ class Gateway {
     private readonly config: EdgeConfig,
     private readonly data: LocalData,
     private readonly store: EdgeStore,
-    private readonly session: number,
+    private readonly identity: Identity,
     private readonly log: Logger,
   ) {
     this.#topics = new Topics(config.fleet);
-    this.#learner = new Learner(config, data, store, log);
+    this.#learner = new Learner(config, data, store, identity.signer, log);
     const will = { topic: this.#topics.status(config.edge), payload: this.#status(false) };
     const clientId = `ecavg-${config.fleet}-edge-${config.edge}`;
     this.#client = connectBroker(config.broker, { clientId, will, persistent: true }, log);
@@ -114,6 +145,7 @@ class Gateway {
     });
     this.#publish(this.#topics.status(edge), this.#status(true), true);
     this.#downloads.resume();
+    this.#enrol();
     this.#send();
   }
 
@@ -134,6 +166,7 @@ class Gateway {
     if (manifest.fleet !== this.config.fleet || manifest.model !== this.config.model) {
       throw new ProtocolError('identity-mismatch', `manifest of ${manifest.fleet}/${manifest.model}`);
     }
+    this.identity.trust.check(manifest);
     if (manifest.infer.sha256 === this.#manifest?.infer.sha256) return;
     this.#manifest = manifest;
     clearTimeout(this.#retry);
@@ -144,13 +177,17 @@ class Gateway {
   }
 
   #onRound(round: RoundMessage): void {
+    this.identity.trust.check(round);
     this.#round = round;
     this.#link.opened(round);
     const training = this.#training;
     if (training && (round.round !== training.round || round.state === 'closed')) {
       training.abort.abort(new Error(`round ${training.round} is over`));
     }
-    this.#schedule(() => this.#trainIfDue());
+    this.#schedule(async () => {
+      await this.identity.trust.remember(round);
+      await this.#trainIfDue();
+    });
   }
 
   #onReceipt(receipt: Receipt): void {
@@ -178,6 +215,7 @@ class Gateway {
   async #takeVersion(manifest: Manifest, signal: AbortSignal): Promise<void> {
     // A newer manifest came while this one waited in the queue.
     if (manifest !== this.#manifest) return;
+    await this.identity.trust.remember(manifest);
     const before = this.#downloads.bytes;
     let artifact: Artifact;
     try {
@@ -244,6 +282,7 @@ class Gateway {
   }
 
   async #settle(receipt: Receipt): Promise<void> {
+    if (receipt.id === null) return this.#enrolled(receipt);
     const entry = this.#outbox;
     if (!entry || receipt.id !== entry.id) return;
     const { reason = '', detail } = receipt;
@@ -268,12 +307,29 @@ class Gateway {
     const artifact = this.#artifact?.artifact;
     const round = this.#round;
     if (artifact?.sha256 !== entry.base || round?.round !== entry.round) return false;
-    const again = encodeAgain(entry, artifact.layout, round.codec.options);
+    const again = encodeAgain(entry, artifact.layout, round.codec.options, this.identity.signer);
     await this.store.saveOutbox(again);
     this.#outbox = again;
     this.log.info({ round: entry.round, bytes: again.blob.length }, 'the update was coded again without a reference');
     this.#send();
     return true;
+  }
+
+  /** Asks to be known by this edge's key, with proof of its token, until the cloud has said yes. */
+  #enrol(): void {
+    const { signer, trust } = this.identity;
+    const { edge, model } = this.config;
+    const { tokenFile } = this.config.trust;
+    if (!tokenFile || trust.isEnrolled(signer.key)) return;
+    const proof = enrolmentProof(tokenHash(readSecret(tokenFile)), edge, signer.key);
+    this.#publish(this.#topics.enrol(edge), encodeMessage('enrol', { edge, model, key: signer.key, proof }));
+  }
+
+  async #enrolled({ status, reason, detail }: Receipt): Promise<void> {
+    if (status !== 'accepted') return this.log.error({ reason, detail }, 'a message was refused');
+    await this.identity.trust.enrolled(this.identity.signer.key);
+    this.log.info('enrolled');
+    this.#send();
   }
 
   #report(event: MetricsMessage['event'], round: number, version: number, values: Values): void {
@@ -285,7 +341,7 @@ class Gateway {
     return encodeMessage('status', {
       edge: this.config.edge,
       online,
-      session: this.session,
+      session: this.identity.session,
       software: SOFTWARE,
       samples: this.data.train.indices.length,
       models: { [this.config.model]: this.#artifact?.manifest.version ?? 0 },

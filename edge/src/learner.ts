@@ -1,10 +1,10 @@
 import { type Artifact, createTrainer, Evaluator, type Trainer } from '@ecavg/models';
-import { type RoundMessage, sha256Hex } from '@ecavg/protocol';
+import { type RoundMessage, type Signer, sha256Hex } from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
+import { encodeEntry } from './coding.js';
 import type { EdgeConfig } from './config.js';
 import type { LocalData } from './data.js';
 import { LocalNorm } from './localNorm.js';
-import { encodeEntry } from './coding.js';
 import type { EdgeStore, Memory, OutboxEntry } from './store.js';
 
 /** Measurements by name: accuracies in [0, 1], losses, seconds, bytes. */
@@ -25,6 +25,7 @@ export class Learner {
     private readonly config: EdgeConfig,
     private readonly data: LocalData,
     private readonly store: EdgeStore,
+    private readonly signer: Signer,
     private readonly log: Logger,
   ) {}
 
@@ -99,7 +100,7 @@ export class Learner {
       createdAt: Date.now(),
       metrics: values,
     };
-    const entry = encodeEntry(header, delta, memory, layout, round.codec.options, budget());
+    const entry = encodeEntry(header, delta, memory, layout, round.codec.options, budget(), this.signer);
     return { entry, values: { ...values, bytes: entry.blob.length, bytesFloat32: layout.total * 4 } };
   }
 

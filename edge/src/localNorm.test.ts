@@ -12,7 +12,7 @@ import {
   updateArtifact,
   zooModel,
 } from '@ecavg/models';
-import { codec, decodeUpdate, type RoundMessage } from '@ecavg/protocol';
+import { codec, decodeUpdate, type RoundMessage, Signer } from '@ecavg/protocol';
 import { createLogger } from '@ecavg/runtime';
 import { edgeConfigSchema } from './config.js';
 import { openLocalData } from './data.js';
@@ -64,7 +64,7 @@ describe('FedBN: batch normalisation that stays on the gateway', () => {
     });
     const data = openLocalData(config);
     const log = createLogger('test', { level: 'silent', format: 'json' });
-    const learner = new Learner(config, data, new EdgeStore(folder), log);
+    const learner = new Learner(config, data, new EdgeStore(folder), Signer.generate(), log);
     const round = {
       round: 1,
       codec: { name: 'raw', options: {} },

@@ -5,6 +5,7 @@ import { UpdateAssembler, updateChunks } from './chunks.js';
 import { ProtocolError } from './errors.js';
 import { makeLayout } from './layout.js';
 import { decodeMessage, encodeMessage, type UpdateChunk } from './messages.js';
+import { Signer } from './signing.js';
 import { decodeUpdate, encodeUpdate, type UpdateHeader } from './update.js';
 
 const about = { edge: 'e1', model: 'm', round: 1, base: 'b'.repeat(64) };
@@ -106,7 +107,9 @@ test('an edge that opens many transfers loses its own oldest, and no one else’
   assert.ok('blob' in assembler.add(other[1]));
 });
 
+const signer = Signer.generate();
 const header: UpdateHeader = {
+  key: signer.key,
   fleet: 'f',
   edge: 'e1',
   model: 'm',
@@ -123,7 +126,7 @@ const header: UpdateHeader = {
 test('an update blob gives its header and payload back', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (payload) => {
-      const back = decodeUpdate(encodeUpdate(header, payload));
+      const back = decodeUpdate(encodeUpdate(header, payload, signer));
       assert.deepEqual(back.header, header);
       assert.deepEqual(Uint8Array.from(back.payload), payload);
     }),
@@ -131,14 +134,18 @@ test('an update blob gives its header and payload back', () => {
 });
 
 test('damaged update blobs are refused with a type', () => {
-  const blob = encodeUpdate(header, new Uint8Array(20));
+  const blob = encodeUpdate(header, new Uint8Array(20), signer);
   fc.assert(
     fc.property(fc.nat(blob.length - 1), fc.nat(255), (at, byte) => {
       const bad = Uint8Array.from(blob);
       bad[at] = byte;
       for (const b of [bad, blob.subarray(0, at)]) {
         const why = reason(() => decodeUpdate(b));
-        assert.ok(['none', 'payload', 'not-messagepack', 'schema'].includes(why), why);
+        const expected =
+          b.length === blob.length && byte === blob[at]
+            ? ['none']
+            : ['payload', 'not-messagepack', 'schema', 'bad-signature'];
+        assert.ok(expected.includes(why), why);
       }
     }),
     { numRuns: 2000 },

@@ -23,6 +23,17 @@ export {
 } from './messages.js';
 export { pack, unpack } from './msgpack.js';
 export {
+  canonicalJson,
+  checkSigned,
+  encodeSigned,
+  enrolmentProof,
+  isSignedBy,
+  SIGNATURE_BYTES,
+  Signer,
+  sameText,
+  tokenHash,
+} from './signing.js';
+export {
   type EdgeTopic,
   IDENTIFIER,
   identifier,

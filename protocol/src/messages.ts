@@ -26,10 +26,14 @@ export type BlobRef = z.infer<typeof blobSchema>;
 
 const head = { v: z.literal(SCHEMA_VERSION) };
 
+/** Ed25519 public key in hex, and the signature over the rest of the message (see signing.ts). */
+const signed = { key: sha256, signature: bytes.refine((b) => b.length === 64, 'expected 64 bytes') };
+
 export const schemas = {
   /** cloud -> all, retained: the current version of a model. */
   manifest: z.object({
     ...head,
+    ...signed,
     type: z.literal('manifest'),
     fleet: id,
     model: id,
@@ -54,6 +58,7 @@ export const schemas = {
   /** cloud -> edges, retained: the open (or last closed) round. */
   round: z.object({
     ...head,
+    ...signed,
     type: z.literal('round'),
     model: id,
     round: z.int().min(1),
@@ -94,6 +99,15 @@ export const schemas = {
     size: z.int().min(1),
     crc: z.int().min(0).max(0xffffffff),
     data: bytes,
+  }),
+  /** edge -> cloud: asks to be known by a key; `proof` shows that a one-time token is held (see enrolmentProof). */
+  enrol: z.object({
+    ...head,
+    type: z.literal('enrol'),
+    edge: id,
+    model: id,
+    key: sha256,
+    proof: sha256,
   }),
   /** cloud -> edge: what became of an update. `id` is null where the message named none. */
   receipt: z.object({

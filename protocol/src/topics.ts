@@ -48,6 +48,9 @@ export class Topics {
   receipt(edge: string, model: string): string {
     return `${this.base}/edge/${identifier(edge, 'edge')}/receipt/${identifier(model, 'model')}`;
   }
+  enrol(edge: string): string {
+    return `${this.base}/edge/${identifier(edge, 'edge')}/enrol`;
+  }
   metrics(edge: string): string {
     return `${this.base}/edge/${identifier(edge, 'edge')}/metrics`;
   }
@@ -63,6 +66,7 @@ export class Topics {
 export type EdgeTopic =
   | { kind: 'status'; edge: string }
   | { kind: 'metrics'; edge: string }
+  | { kind: 'enrol'; edge: string }
   | { kind: 'update'; edge: string; model: string }
   | { kind: 'receipt'; edge: string; model: string };
 
@@ -78,13 +82,13 @@ export function parseEdgeTopic(topics: Topics, topic: string): EdgeTopic {
   const levels = topic.slice(prefix.length).split('/');
   const edge = identifier(levels[0] ?? '', 'edge');
   const [, kind, model] = levels;
-  if (levels.length === 2 && (kind === 'status' || kind === 'metrics')) return { kind, edge };
+  if (levels.length === 2 && (kind === 'status' || kind === 'metrics' || kind === 'enrol')) return { kind, edge };
   if (levels.length === 3 && (kind === 'update' || kind === 'receipt')) {
     return { kind, edge, model: identifier(model ?? '', 'model') };
   }
   throw new ProtocolError(
     'unknown-topic',
-    `no topic ${JSON.stringify(levels.slice(1).join('/').slice(0, 200))} below an edge: expected status, metrics, update/{model} or receipt/{model}`,
+    `no topic ${JSON.stringify(levels.slice(1).join('/').slice(0, 200))} below an edge: expected status, metrics, enrol, update/{model} or receipt/{model}`,
   );
 }
 

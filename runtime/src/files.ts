@@ -8,12 +8,12 @@ let sequence = 0;
  * Writes a file so that after a crash or power cut it holds either the old or the new content whole, and
  * so that the new content is on disk when this returns.
  */
-export async function writeDurable(path: string, data: Uint8Array | string): Promise<void> {
+export async function writeDurable(path: string, data: Uint8Array | string, mode = 0o666): Promise<void> {
   const folder = dirname(path);
   await mkdir(folder, { recursive: true });
   const temporary = `${path}.${process.pid}.${sequence++}.tmp`;
   try {
-    const handle = await open(temporary, 'w');
+    const handle = await open(temporary, 'w', mode);
     try {
       await handle.writeFile(data);
       await handle.sync();
@@ -48,6 +48,15 @@ export async function readIfThere(path: string): Promise<Buffer | undefined> {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
+}
+
+/** The text of a file that is made on first use, readable by its owner only. */
+export async function readOrCreate(path: string, make: () => string): Promise<string> {
+  const there = await readIfThere(path);
+  if (there) return there.toString('utf8');
+  const text = make();
+  await writeDurable(path, text, 0o600);
+  return text;
 }
 
 /** Names in a folder (none where it does not exist), leftovers of interrupted writes removed. */

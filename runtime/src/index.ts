@@ -2,7 +2,14 @@ export { type DaemonSpec, daemonCommand, runCommand } from './command.js';
 export { type ConfigSources, CREDENTIALS, loadConfig, printConfig, withoutCredentials } from './config.js';
 export { runDaemon, type Service } from './daemon.js';
 export { ConfigError, EXIT } from './errors.js';
-export { listFolder, readIfThere, readJson, writeDurable } from './files.js';
+export { listFolder, readIfThere, readJson, readOrCreate, writeDurable } from './files.js';
 export { createLogger, type Logger, logSchema } from './logger.js';
-export { type BrokerConfig, brokerSchema, type ConnectOptions, connectBroker, type MqttClient } from './mqtt.js';
+export {
+  type BrokerConfig,
+  brokerSchema,
+  type ConnectOptions,
+  connectBroker,
+  type MqttClient,
+  readSecret,
+} from './mqtt.js';
 export { SerialQueue } from './queue.js';

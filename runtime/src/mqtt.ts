@@ -58,7 +58,8 @@ export function connectBroker(broker: BrokerConfig, options: ConnectOptions, log
   return client;
 }
 
-function readSecret(file: string): string {
+/** The trimmed text of a file named in the settings; throws ConfigError where it can't be read. */
+export function readSecret(file: string): string {
   try {
     return readFileSync(file, 'utf8').trim();
   } catch (cause) {

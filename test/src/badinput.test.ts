@@ -12,6 +12,7 @@ import {
   pack,
   type Receipt,
   type RoundMessage,
+  Signer,
   Topics,
   type UpdateHeader,
   unpack,
@@ -77,7 +78,10 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
     return payload;
   }
 
-  const header = (): UpdateHeader => ({
+  const signer = Signer.generate();
+  type Header = Omit<UpdateHeader, 'key'>;
+  const sealed = (header: Header, payload: Uint8Array): Uint8Array => encodeUpdate(header, payload, signer);
+  const header = (): Header => ({
     fleet: FLEET,
     edge: LIAR,
     model: MODEL,
@@ -91,7 +95,7 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
     metrics: {},
   });
   const zeros = (): Uint8Array => codec('int8-brotli').encode(new Float32Array(layout.total), layout, {});
-  const good = (): UpdateHeader => ({ ...header(), codec: 'int8-brotli' });
+  const good = (): Header => ({ ...header(), codec: 'int8-brotli' });
   const envelope = () => ({ edge: LIAR, model: MODEL, round: round.round, base: round.base.sha256 });
 
   /** Sends and returns the receipt that names the reason; the reason must be counted once more than before. */
@@ -128,7 +132,7 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
     await refused(
       'unknown-model',
       topics.update(LIAR, 'other'),
-      encodeMessage('update', { ...first(encodeUpdate(good(), zeros())), model: 'other' }),
+      encodeMessage('update', { ...first(sealed(good(), zeros())), model: 'other' }),
     );
   });
 
@@ -137,7 +141,7 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
     await refused('not-messagepack', update, Uint8Array.of(0xdd, 0xff, 0xff, 0xff, 0xff));
     await refused('not-messagepack', update, new Uint8Array());
     await refused('not-messagepack', topics.status(LIAR), Buffer.from('{"online": true}'));
-    const message = unpack(encodeMessage('update', first(encodeUpdate(good(), zeros())))) as Record<string, unknown>;
+    const message = unpack(encodeMessage('update', first(sealed(good(), zeros())))) as Record<string, unknown>;
     await refused('schema-version', update, pack({ ...message, v: 99 }));
     await refused('schema', update, pack({ ...message, base: 'abc' }));
     await refused('schema', topics.metrics(LIAR), pack({ v: 1, type: 'metrics' }));
@@ -147,30 +151,30 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
   test('NaN and infinity, in values and in scales', async () => {
     const nan = new Uint8Array(layout.total * 4);
     new DataView(nan.buffer).setFloat32(400, Number.NaN, true);
-    const receipt = await refusedBlob('non-finite', encodeUpdate(header(), nan));
+    const receipt = await refusedBlob('non-finite', sealed(header(), nan));
     assert.match(receipt.detail ?? '', /hidden\.weight.*NaN/);
     new DataView(nan.buffer).setFloat32(400, Number.POSITIVE_INFINITY, true);
-    await refusedBlob('non-finite', encodeUpdate(header(), nan));
+    await refusedBlob('non-finite', sealed(header(), nan));
   });
 
   test('wrong shapes, wrong lengths, unknown codec', async () => {
-    await refusedBlob('layout-mismatch', encodeUpdate({ ...good(), layout: '0'.repeat(16) }, zeros()));
-    await refusedBlob('payload', encodeUpdate(header(), new Uint8Array(8)));
-    await refusedBlob('payload', encodeUpdate(good(), zeros().subarray(0, 9)));
+    await refusedBlob('layout-mismatch', sealed({ ...good(), layout: '0'.repeat(16) }, zeros()));
+    await refusedBlob('payload', sealed(header(), new Uint8Array(8)));
+    await refusedBlob('payload', sealed(good(), zeros().subarray(0, 9)));
     await refusedBlob('payload', Buffer.from('no update at all'));
-    await refusedBlob('unknown-codec', encodeUpdate({ ...header(), codec: 'zip' }, zeros()));
+    await refusedBlob('unknown-codec', sealed({ ...header(), codec: 'zip' }, zeros()));
   });
 
   test('wrong base, closed and future rounds', async () => {
-    await refusedBlob('base-mismatch', encodeUpdate(good(), zeros()), { ...envelope(), base: 'f'.repeat(64) });
-    await refusedBlob('round-closed', encodeUpdate(good(), zeros()), { ...envelope(), round: 99 });
+    await refusedBlob('base-mismatch', sealed(good(), zeros()), { ...envelope(), base: 'f'.repeat(64) });
+    await refusedBlob('round-closed', sealed(good(), zeros()), { ...envelope(), round: 99 });
   });
 
   test('identities that disagree, damaged and conflicting chunks', async () => {
-    const blob = encodeUpdate(good(), zeros());
+    const blob = sealed(good(), zeros());
     await refused('identity-mismatch', update, encodeMessage('update', { ...first(blob), edge: 'edge-0' }));
-    await refusedBlob('identity-mismatch', encodeUpdate({ ...good(), edge: 'edge-0' }, zeros()));
-    await refusedBlob('identity-mismatch', encodeUpdate({ ...good(), fleet: 'other' }, zeros()));
+    await refusedBlob('identity-mismatch', sealed({ ...good(), edge: 'edge-0' }, zeros()));
+    await refusedBlob('identity-mismatch', sealed({ ...good(), fleet: 'other' }, zeros()));
     await refused('crc-mismatch', update, encodeMessage('update', { ...first(blob), crc: 1 }));
     await refused('hash-mismatch', update, encodeMessage('update', { ...first(blob), id: 'a'.repeat(64) }));
     await refused('chunk-conflict', update, encodeMessage('update', { ...first(blob), index: 7 }));
@@ -178,7 +182,7 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
   });
 
   test('the round goes on: a sound update is accepted once, and the round closes with everyone', async () => {
-    const blob = encodeUpdate(good(), zeros());
+    const blob = sealed(good(), zeros());
     const accepted = async (): Promise<Receipt> => {
       const from = receipts.length;
       for (const c of updateChunks(blob, envelope()))
@@ -194,7 +198,7 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
     assert.equal(data.version, 2);
     // Sent again after the round: the same answer, and no second count.
     assert.equal((await accepted()).status, 'accepted');
-    await refusedBlob('duplicate', encodeUpdate({ ...good(), samples: 11 }, zeros()));
+    await refusedBlob('duplicate', sealed({ ...good(), samples: 11 }, zeros()));
     assert.equal(events.seen.filter((e) => e.type === 'accepted' && e.data.round === 1).length, 2);
   });
 
@@ -204,7 +208,7 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
     assert.deepEqual([round.round, round.state, round.base.version], [2, 'open', 2]);
     const ruin = Float32Array.from({ length: layout.total }, (_, i) => 50 * Math.sin(i * i));
     const poison = codec('int8-brotli').encode(ruin, layout, {});
-    for (const c of updateChunks(encodeUpdate({ ...good(), samples: 1e6 }, poison), envelope())) {
+    for (const c of updateChunks(sealed({ ...good(), samples: 1e6 }, poison), envelope())) {
       await client.publishAsync(update, Buffer.from(encodeMessage('update', c)), { qos: 1 });
     }
     const { data } = await events.until('round-closed', (d) => d.round === 2);

@@ -1,0 +1,77 @@
+import { join } from 'node:path';
+import { ConfigError, loadConfig } from '@ecavg/runtime';
+import { Command, InvalidArgumentError } from 'commander';
+import { cloudConfigSchema } from './config.js';
+import { EdgeKeys } from './edgeKeys.js';
+
+const UNITS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+function duration(text: string): number {
+  const [, count, unit] = /^(\d+)([mhd])$/.exec(text) ?? [];
+  const ms = Number(count) * UNITS[unit as keyof typeof UNITS];
+  if (!(ms > 0)) throw new InvalidArgumentError('Use a whole number and m, h or d, as in 30m, 24h or 7d.');
+  return ms;
+}
+
+interface Flags {
+  readonly config?: string;
+}
+
+function keysOf({ config }: Flags): EdgeKeys {
+  const { dataDir, enrolment } = loadConfig(cloudConfigSchema, {
+    file: config,
+    env: { prefix: 'ECAVG_CLOUD_', variables: process.env },
+  });
+  return new EdgeKeys(join(dataDir, 'keys'), enrolment.mode);
+}
+
+const withConfig = (name: string, description: string, examples: string): Command =>
+  new Command(name)
+    .description(description)
+    .option('-c, --config <file>', "the cloud's YAML file")
+    .addHelpText(
+      'after',
+      `\nThe cloud may run meanwhile: what these commands change is in force at once.\n\nExamples:\n${examples}`,
+    );
+
+/** Subcommands of `ecavg cloud` that manage the keys of edges. */
+export function edgeKeyCommands(): Command[] {
+  return [
+    withConfig(
+      'token',
+      'make a one-time token with which an edge enrols (its trust.tokenFile)',
+      '  ecavg cloud token --config cloud.yaml --edge press-shop-2 > token.txt\n  ecavg cloud token --config cloud.yaml --valid 7d',
+    )
+      .option('--edge <name>', 'only for this edge')
+      .option('--valid <time>', 'for how long, as in 30m, 24h or 7d', duration, UNITS.d)
+      .action(async (_: object, command: Command) => {
+        const { edge, valid, ...flags } = command.optsWithGlobals<Flags & { edge?: string; valid: number }>();
+        process.stdout.write(`${await keysOf(flags).token(edge ?? null, Date.now() + valid)}\n`);
+      }),
+    withConfig(
+      'edges',
+      'list the edges that are known, and their keys',
+      '  ecavg cloud edges --config cloud.yaml',
+    ).action(async (_: object, command: Command) => {
+      const edges = await keysOf(command.optsWithGlobals<Flags>()).list();
+      for (const { edge, key, how, since, revoked } of edges) {
+        const day = new Date(since).toISOString();
+        process.stdout.write(`${edge}  ${key}  ${how}  ${day}${revoked ? '  revoked' : ''}\n`);
+      }
+      if (edges.length === 0) process.stderr.write('no edge is known yet\n');
+    }),
+    withConfig(
+      'revoke',
+      "refuse an edge's updates from now on",
+      '  ecavg cloud revoke --config cloud.yaml --edge press-shop-2\n  ecavg cloud revoke --config cloud.yaml --edge press-shop-2 --forget   # it was set up anew, with another key',
+    )
+      .requiredOption('--edge <name>', 'which edge')
+      .option('--forget', 'let the edge be known by another key')
+      .action(async (_: object, command: Command) => {
+        const { edge, forget, ...flags } = command.optsWithGlobals<Flags & { edge: string; forget?: boolean }>();
+        if (!(await keysOf(flags).revoke(edge, forget === true)))
+          throw new ConfigError(`no edge ${edge} is known: "ecavg cloud edges" lists them`);
+        process.stderr.write(`${edge} is ${forget ? 'forgotten' : 'revoked'}\n`);
+      }),
+  ];
+}
