@@ -18,7 +18,11 @@ export async function startBroker(config: BrokerDaemonConfig, log: Logger): Prom
   aedes.on('clientReady', (client) => log.debug(about(client), 'client connected'));
   aedes.on('clientDisconnect', (client) => log.debug(about(client), 'client disconnected'));
   aedes.on('clientError', (client, error) => log.warn({ ...about(client), err: error }, 'client failed'));
-  aedes.on('connectionError', (client, error) => log.warn({ ...about(client), err: error }, 'connection refused'));
+  aedes.on('connectionError', (client, error) => {
+    // A client that tries MQTT 5 first, and comes again with 3.1.1.
+    const level = 'errorCode' in error && error.errorCode === 1 ? 'debug' : 'warn';
+    log[level]({ ...about(client), err: error }, 'connection refused');
+  });
 
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {

@@ -50,7 +50,16 @@ export async function startCloud(config: CloudConfig, log: Logger): Promise<Serv
   const client = connectBroker(config.broker, { clientId: `ecavg-${config.fleet}-cloud-${model}` }, log);
   const { data } = reference.guard;
   const task = { classes: data.classes, simulated: data.simulated };
-  const publisher = new Publisher(client, signer, topics, model, task, config.publish.wholeBytes);
+  const publisher = new Publisher(
+    client,
+    signer,
+    topics,
+    model,
+    task,
+    config.publish.wholeBytes,
+    config.broker.transfer,
+    log,
+  );
   const keys = new EdgeKeys(join(config.dataDir, 'keys'), config.enrolment.mode);
   const inbox = new Inbox(
     { model, topics, layout: artifact.layout, temporal: codecOptions(config).options.temporal === 1 },

@@ -113,7 +113,9 @@ export class Inbox {
     }
     const known = this.store.acceptedId(chunk.round, edge);
     if (known === chunk.id) {
-      if (chunk.index === 0) this.#answer(edge, model, { id: known, status: 'accepted', round: chunk.round });
+      // The first chunk opens a transfer, the last one asks: either is answered, once is enough.
+      if (chunk.index === 0 || chunk.index === chunk.count - 1)
+        this.#answer(edge, model, { id: known, status: 'accepted', round: chunk.round });
       return;
     }
     if (known) throw new ProtocolError('duplicate', `round ${chunk.round} already has update ${known} of ${edge}`);

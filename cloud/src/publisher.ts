@@ -4,15 +4,17 @@ import {
   blobRef,
   chunkCount,
   encodeSigned,
-  MAX_CHUNK_BYTES,
   type Manifest,
   type RoundMessage,
   type Signer,
   splitBlob,
   type Topics,
 } from '@ecavg/protocol';
-import type { MqttClient } from '@ecavg/runtime';
+import { type BrokerConfig, Flow, type Logger, type MqttClient } from '@ecavg/runtime';
 import type { Version } from './registry.js';
+
+/** Room for a packet's head and topic. */
+const ENVELOPE = 512;
 
 type Unsigned<T> = Omit<T, 'v' | 'type' | 'key' | 'signature'>;
 
@@ -26,6 +28,7 @@ export interface TaskInfo {
 export class Publisher {
   #manifest: { body: Unsigned<Manifest>; artifact: Artifact; difference: Uint8Array | undefined } | undefined;
   #round: Unsigned<RoundMessage> | undefined;
+  readonly #flow: Flow;
 
   constructor(
     private readonly client: MqttClient,
@@ -34,7 +37,11 @@ export class Publisher {
     private readonly model: string,
     private readonly task: TaskInfo,
     private readonly wholeBytes: number,
-  ) {}
+    private readonly transfer: BrokerConfig['transfer'],
+    private readonly log: Logger,
+  ) {
+    this.#flow = new Flow(client, transfer);
+  }
 
   /**
    * Makes a version current: its chunks first, then the manifest, so that whoever reads the manifest finds
@@ -57,9 +64,9 @@ export class Publisher {
         parent: version.parent,
         round: version.round,
         createdAt: version.createdAt,
-        infer: blobRef(artifact.infer),
-        train: blobRef(artifact.train),
-        ...(difference && version.difference && { difference: { ...version.difference, ...blobRef(difference) } }),
+        infer: this.#ref(artifact.infer),
+        train: this.#ref(artifact.train),
+        ...(difference && version.difference && { difference: { ...version.difference, ...this.#ref(difference) } }),
         layout: artifact.layout.hash,
         input: artifact.info.input.shape.slice(1),
         classes: [...this.task.classes],
@@ -69,7 +76,7 @@ export class Publisher {
     };
     await this.#sendVersion();
     // After a restart the old chunk count is not known from memory, but a version's size never changes.
-    const stale = old?.infer ?? (previous && { ...blobRef(artifact.infer), sha256: previous.sha256 });
+    const stale = old?.infer ?? (previous && { ...this.#ref(artifact.infer), sha256: previous.sha256 });
     if (stale && stale.sha256 !== artifact.sha256) await this.#clear(stale);
     if (old?.difference && old.difference.sha256 !== version.difference?.sha256) await this.#clear(old.difference);
   }
@@ -92,11 +99,19 @@ export class Publisher {
     if (body.difference && difference) await this.#sendChunks(body.difference, difference);
     await this.#sendChunks(body.infer, artifact.infer);
     await this.#retain(this.topics.manifest(this.model), encodeSigned('manifest', body, this.signer));
-    if (artifact.infer.length <= this.wholeBytes) await this.#retain(this.topics.onnx(this.model), artifact.infer);
+    const { length } = artifact.infer;
+    if (length > this.wholeBytes) return;
+    if (length + ENVELOPE < this.#flow.maximumPacket) await this.#retain(this.topics.onnx(this.model), artifact.infer);
+    else
+      this.log.warn({ bytes: length }, 'the broker takes no message that large: sensors can not get the model in one');
+  }
+
+  #ref(blob: Uint8Array): BlobRef {
+    return blobRef(blob, this.transfer.chunkBytes);
   }
 
   async #sendChunks(ref: BlobRef, blob: Uint8Array): Promise<void> {
-    const chunks = splitBlob(blob, MAX_CHUNK_BYTES);
+    const chunks = splitBlob(blob, ref.chunkBytes);
     await Promise.all(chunks.map((data, i) => this.#retain(this.topics.chunk(this.model, ref.sha256, i), data)));
   }
 
@@ -108,6 +123,6 @@ export class Publisher {
   /** Waits for the broker's acknowledgement; while the broker is away, `repeat` will say it on reconnecting. */
   async #retain(topic: string, payload: Uint8Array): Promise<void> {
     if (!this.client.connected) return;
-    await this.client.publishAsync(topic, Buffer.from(payload), { qos: 1, retain: true });
+    await this.#flow.send(topic, payload, { retain: true });
   }
 }

@@ -1,12 +1,16 @@
-import { BlobAssembler, type BlobRef, ProtocolError, type Topics } from '@ecavg/protocol';
+import { BlobAssembler, type BlobRef, chunkCount, ProtocolError, type Topics } from '@ecavg/protocol';
 import type { Logger, MqttClient } from '@ecavg/runtime';
 
 /** A model larger than this is refused before memory is set aside for it. */
 const MAX_BLOB_BYTES = 1 << 30;
 
+/** Up to so many chunks are asked for one by one after an interruption (AWS IoT: 8 filters a request, 50 a connection). */
+const FEW = 8;
+
 interface Transfer {
   readonly assembler: BlobAssembler;
-  readonly topic: string;
+  /** Subscriptions of its chunks. */
+  topics: string[];
   done(): void;
   fail(error: Error): void;
 }
@@ -34,20 +38,26 @@ export class Downloader {
     const prefix = topic.slice(0, -1);
     try {
       await new Promise<void>((done, fail) => {
-        this.#transfers.set(prefix, { assembler, topic, done, fail });
+        this.#transfers.set(prefix, { assembler, topics: [topic], done, fail });
         signal.addEventListener('abort', () => fail(signal.reason as Error), { once: true });
-        this.#subscribe(topic);
+        this.#subscribe([topic]);
       });
     } finally {
+      const topics = this.#transfers.get(prefix)?.topics ?? [topic];
       this.#transfers.delete(prefix);
-      if (this.client.connected) this.client.unsubscribe(topic);
+      if (this.client.connected) this.client.unsubscribe(topics);
     }
     return assembler.finish();
   }
 
-  /** After a reconnect the subscriptions are gone; retained chunks come again. */
+  /** After a reconnect the subscriptions are gone. Those of the chunks that are missing, where few are, spare the others. */
   resume(): void {
-    for (const t of this.#transfers.values()) this.#subscribe(t.topic);
+    for (const [prefix, t] of this.#transfers) {
+      const missing = t.assembler.missing();
+      const few = missing.length <= Math.min(FEW, chunkCount(t.assembler.ref) / 2);
+      t.topics = few ? missing.map((i) => `${prefix}${i}`) : [`${prefix}+`];
+      this.#subscribe(t.topics);
+    }
   }
 
   /** Takes a message on a chunk topic; false where it is none. */
@@ -68,9 +78,9 @@ export class Downloader {
     return true;
   }
 
-  #subscribe(topic: string): void {
-    this.client.subscribe(topic, { qos: 1 }, (error) => {
-      if (error) this.log.debug({ err: error, topic }, 'subscription will be tried again after reconnecting');
+  #subscribe(topics: string[]): void {
+    this.client.subscribe(topics, { qos: 1 }, (error) => {
+      if (error) this.log.debug({ err: error, topics }, 'subscription will be tried again after reconnecting');
     });
   }
 }

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Artifact, ModelError, requireEngine } from '@ecavg/models';
 import {
+  chunksIn,
   decodeMessage,
   encodeMessage,
   enrolmentProof,
@@ -17,6 +18,7 @@ import {
 } from '@ecavg/protocol';
 import {
   connectBroker,
+  Flow,
   type Logger,
   type MqttClient,
   readOrCreate,
@@ -36,6 +38,8 @@ import { Versions } from './versions.js';
 
 const SOFTWARE = 'ecavg 0.1.0';
 const FAREWELL_MS = 1000;
+/** MQTT 5: a broker need not keep the chunks of an update for longer; its edge sends them again. */
+const UPDATE_EXPIRY_SECONDS = 3600;
 
 /** Refusals that the same update, sent again, can survive. */
 const RETRY = new Set([
@@ -81,6 +85,7 @@ class Gateway {
   readonly #versions: Versions;
   readonly #queue = new SerialQueue();
   readonly #link = new Link();
+  readonly #flow: Flow;
   readonly #stopped = new AbortController();
   #artifact: { artifact: Artifact; manifest: Manifest } | undefined;
   #manifest: Manifest | undefined;
@@ -107,6 +112,7 @@ class Gateway {
     const will = { topic: this.#topics.status(config.edge), payload: this.#status(false) };
     const clientId = `ecavg-${config.fleet}-edge-${config.edge}`;
     this.#client = connectBroker(config.broker, { clientId, will, persistent: true }, log);
+    this.#flow = new Flow(this.#client, config.broker.transfer);
     this.#downloads = new Downloader(this.#client, this.#topics, config.model, log);
     this.#versions = new Versions(store, this.#downloads, data.train.data.shape, log);
   }
@@ -115,6 +121,7 @@ class Gateway {
     this.#outbox = await this.store.outbox((why) => this.log.error({ why }, 'the outbox was damaged and is set aside'));
     this.#done = this.#outbox?.round ?? 0;
     this.#client.on('connect', () => this.#connected());
+    this.#client.on('close', () => this.#flow.clear());
     this.#client.on('message', (topic, payload) => this.#message(topic, payload));
     if (this.#client.connected) this.#connected();
   }
@@ -266,18 +273,34 @@ class Gateway {
     }
   }
 
-  /** Sends the outbox, whole or only the chunks that are missing, and again until there is a receipt. */
-  #send(only?: readonly number[]): void {
+  /**
+   * Sends the outbox, whole the first time. After that it asks: the last chunk, sent again, is answered with the
+   * receipt or with a bitmap of the chunks that are missing.
+   */
+  #send(missing?: Uint8Array): void {
     clearTimeout(this.#resend);
     const entry = this.#outbox;
     if (!entry || this.#stopped.signal.aborted) return;
     this.#resend = setTimeout(() => this.#send(), this.config.resendSeconds * 1000);
-    if (!this.#client.connected) return;
-    this.#link.sending(entry);
-    const { edge, model } = this.config;
-    const chunks = updateChunks(entry.blob, { edge, model, round: entry.round, base: entry.base });
-    for (const chunk of only ? chunks.filter((c) => only.includes(c.index)) : chunks) {
-      this.#publish(this.#topics.update(edge, model), encodeMessage('update', chunk));
+    if (!this.#client.connected || (this.#flow.busy && !missing)) return;
+    const { edge, model, broker } = this.config;
+    const chunks = updateChunks(
+      entry.blob,
+      { edge, model, round: entry.round, base: entry.base },
+      broker.transfer.chunkBytes,
+    );
+    const asked = this.#link.sending(entry);
+    const wanted = missing ? new Set(chunksIn(missing, chunks.length)) : undefined;
+    const last = chunks.length - 1;
+    const properties = { contentType: 'application/msgpack', messageExpiryInterval: UPDATE_EXPIRY_SECONDS };
+    for (const chunk of chunks) {
+      // The last one is always among those that are missing: with it comes the answer.
+      if (chunk.index !== last && (wanted ? !wanted.has(chunk.index) : asked)) continue;
+      this.#flow
+        .send(this.#topics.update(edge, model), encodeMessage('update', chunk), { properties })
+        .catch((error: Error) => {
+          this.log.debug({ err: error, chunk: chunk.index }, 'chunk not delivered; it will be asked for');
+        });
     }
   }
 
@@ -286,7 +309,7 @@ class Gateway {
     const entry = this.#outbox;
     if (!entry || receipt.id !== entry.id) return;
     const { reason = '', detail } = receipt;
-    if (receipt.status === 'missing') return this.#send(receipt.missing);
+    if (receipt.status === 'missing') return this.#send(receipt.missing ?? new Uint8Array());
     if (receipt.status === 'rejected' && RETRY.has(reason)) {
       this.log.warn({ round: entry.round, reason, detail }, 'update not taken; it will be sent again');
       return;

@@ -19,8 +19,11 @@ export class Link {
     this.#round = { number: round, endsAt: performance.now() + Math.max(0, deadlineAt - openedAt) };
   }
 
-  sending({ id }: OutboxEntry): void {
-    if (this.#sending?.id !== id) this.#sending = { id, since: performance.now() };
+  /** Notes that an update is being sent; true where it was before. */
+  sending({ id }: OutboxEntry): boolean {
+    if (this.#sending?.id === id) return true;
+    this.#sending = { id, since: performance.now() };
+    return false;
   }
 
   received({ id, blob }: OutboxEntry): void {

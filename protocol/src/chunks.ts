@@ -46,8 +46,15 @@ export class BlobAssembler {
   get complete(): boolean {
     return this.#left === 0;
   }
+  /** Indices of chunks that have not arrived. */
   missing(): number[] {
     return [...this.#have.keys()].filter((i) => !this.#have[i]);
+  }
+  /** The same, a bit a chunk, from the lowest bit of the first byte. */
+  missingBitmap(): Uint8Array {
+    const bitmap = new Uint8Array(Math.ceil(this.#have.length / 8));
+    for (const i of this.missing()) bitmap[i >> 3] = (bitmap[i >> 3] as number) | (1 << (i & 7));
+    return bitmap;
   }
   /** The verified blob; throws `hash-mismatch`. */
   finish(): Uint8Array {
@@ -57,6 +64,11 @@ export class BlobAssembler {
     }
     return this.#bytes;
   }
+}
+
+/** Chunk numbers whose bit is set; those from `count` on are left out. */
+export function chunksIn(bitmap: Uint8Array, count: number): number[] {
+  return [...Array(count).keys()].filter((i) => ((bitmap[i >> 3] ?? 0) >> (i & 7)) & 1);
 }
 
 /** The messages that carry an update blob from `edge`. */
@@ -96,8 +108,8 @@ export class UpdateAssembler {
     private readonly perEdge = 2,
   ) {}
 
-  /** Returns the whole blob once, when its last chunk arrives; otherwise the chunks still missing. */
-  add(chunk: UpdateChunk): { blob: Uint8Array } | { missing: number[] } {
+  /** Returns the whole blob once, when its last chunk arrives; otherwise a bitmap of the chunks still missing. */
+  add(chunk: UpdateChunk): { blob: Uint8Array } | { missing: Uint8Array } {
     if (chunk.size > this.maxBytes) {
       throw new ProtocolError(
         'too-large',
@@ -122,7 +134,7 @@ export class UpdateAssembler {
     if (!same)
       throw new ProtocolError('chunk-conflict', `chunk ${chunk.index} disagrees with the first one of its update`);
     assembler.add(chunk.index, chunk.data);
-    if (!assembler.complete) return { missing: assembler.missing() };
+    if (!assembler.complete) return { missing: assembler.missingBitmap() };
     this.#transfers.delete(key);
     return { blob: assembler.finish() };
   }

@@ -1,4 +1,4 @@
-export { BlobAssembler, blobRef, chunkCount, splitBlob, UpdateAssembler, updateChunks } from './chunks.js';
+export { BlobAssembler, blobRef, chunkCount, chunksIn, splitBlob, UpdateAssembler, updateChunks } from './chunks.js';
 export { type Carried, type Compensated, encodeWithFeedback } from './codec/errorFeedback.js';
 export { CODECS, codec } from './codec/index.js';
 export { encodeWithin, PRESET_NAMES, PRESETS, type Preset, presetOptions, warmedUp } from './codec/presets.js';

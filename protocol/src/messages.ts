@@ -118,7 +118,8 @@ export const schemas = {
     round: z.int().min(0).nullable(),
     reason: z.string().max(40).optional(),
     detail: z.string().max(500).optional(),
-    missing: z.array(count).max(100_000).optional(),
+    /** Bit i (from the lowest of the first byte) is set where chunk i has not arrived. */
+    missing: bytes.optional(),
   }),
   /** edge -> cloud: what an edge measured. Accuracies in [0, 1]. */
   metrics: z.object({

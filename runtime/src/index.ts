@@ -3,6 +3,7 @@ export { type ConfigSources, CREDENTIALS, loadConfig, printConfig, withoutCreden
 export { runDaemon, type Service } from './daemon.js';
 export { ConfigError, EXIT } from './errors.js';
 export { listFolder, readIfThere, readJson, readOrCreate, writeDurable } from './files.js';
+export { Flow, type FlowLimits } from './flow.js';
 export { createLogger, type Logger, logSchema } from './logger.js';
 export {
   type BrokerConfig,

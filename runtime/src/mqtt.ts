@@ -20,9 +20,23 @@ export const brokerSchema = z
     /** PEM file with the certificate authority of the broker. */
     caFile: z.string().optional(),
     keepaliveSeconds: z.int().min(1).max(3600).default(30),
+    /** auto: MQTT 5 where the broker speaks it, 3.1.1 otherwise. */
+    protocol: z.enum(['auto', '3.1.1', '5']).default('auto'),
+    transfer: z
+      .strictObject({
+        /** Of a model or an update in one message; the envelope comes on top. */
+        chunkBytes: z.int().min(1024).max(49_152).default(49_152),
+        /** Without the broker's acknowledgement. The defaults pass under the limits of the large brokers and services. */
+        inFlightBytes: z.int().min(1024).default(65_536),
+        inFlightMessages: z.int().min(1).max(65_535).default(10),
+      })
+      .prefault({}),
     reconnectSeconds: z.number().min(0.1).max(600).default(2),
   })
   .prefault({});
+
+/** How long a broker keeps the session of a node that is away. */
+const SESSION_SECONDS = 7 * 24 * 3600;
 
 export type BrokerConfig = z.output<typeof brokerSchema>;
 
@@ -40,10 +54,14 @@ export function connectBroker(broker: BrokerConfig, options: ConnectOptions, log
     clean: options.persistent !== true,
     keepalive: broker.keepaliveSeconds,
     reconnectPeriod: broker.reconnectSeconds * 1000,
-    // Aedes speaks MQTT 3.1.1 only.
-    protocolVersion: 4,
+    protocolVersion: broker.protocol === '3.1.1' ? 4 : 5,
+    // Otherwise a refused connection, over a password that is being changed, say, would be the last one.
+    reconnectOnConnackError: true,
     resubscribe: false,
   };
+  // In MQTT 5 a session ends with its connection unless it says for how long it may wait.
+  if (options.persistent && settings.protocolVersion === 5)
+    settings.properties = { sessionExpiryInterval: SESSION_SECONDS };
   if (options.will) {
     settings.will = { topic: options.will.topic, payload: Buffer.from(options.will.payload), qos: 1, retain: true };
   }
@@ -51,11 +69,39 @@ export function connectBroker(broker: BrokerConfig, options: ConnectOptions, log
   if (broker.passwordFile) settings.password = readSecret(broker.passwordFile);
   if (broker.caFile) settings.ca = readSecret(broker.caFile);
   const client = mqtt.connect(broker.url, settings);
+  if (broker.protocol === 'auto') fallBack(client);
   client.on('connect', () => log.info({ broker: broker.url }, 'connected to the broker'));
   client.on('reconnect', () => log.debug({ broker: broker.url }, 'reconnecting to the broker'));
   client.on('close', () => log.debug({ broker: broker.url }, 'connection to the broker closed'));
-  client.on('error', (error) => log.warn({ err: error, broker: broker.url }, 'broker connection failed'));
+  client.on('error', (error) => {
+    if (!isVersionRefusal(error)) log.warn({ err: error, broker: broker.url }, 'broker connection failed');
+    else if (broker.protocol !== 'auto')
+      log.warn({ broker: broker.url }, `the broker refuses MQTT ${broker.protocol}: set broker.protocol to auto`);
+  });
   return client;
+}
+
+/** CONNACK: unacceptable protocol version, in MQTT 3.1.1 and in MQTT 5. */
+const VERSION_REFUSED = [1, 132];
+
+function isVersionRefusal(error: Error): boolean {
+  return 'code' in error && VERSION_REFUSED.includes(Number(error.code));
+}
+
+/** Goes on with MQTT 3.1.1, at once, where the broker does not speak MQTT 5 (Aedes does not). */
+function fallBack(client: MqttClient): void {
+  let refused = false;
+  client.on('error', (error) => {
+    if (client.options.protocolVersion !== 5 || !isVersionRefusal(error)) return;
+    client.options.protocolVersion = 4;
+    delete client.options.properties;
+    refused = true;
+  });
+  client.on('close', () => {
+    if (!refused) return;
+    refused = false;
+    client.reconnect();
+  });
 }
 
 /** The trimmed text of a file named in the settings; throws ConfigError where it can't be read. */
