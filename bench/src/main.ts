@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readArtifact } from '@ecavg/models';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { benchCodec, CODEC_MODELS, type CodecModel } from './codec.js';
 import { measureTfjs, TFJS_BACKENDS, type TfjsBackend } from './tfjs.js';
 import { benchTrain, CASE_NAMES, type CaseName, measure } from './train.js';
 
@@ -30,6 +31,14 @@ program
   .action((o: { models: CaseName[]; threads: number[]; tfjs?: TfjsBackend[]; python?: string; json?: boolean }) =>
     benchTrain({ ...o, tfjs: o.tfjs ?? [], python: o.python, json: o.json === true }),
   );
+program
+  .command('codec')
+  .description('size, speed and effect on accuracy of the update codec, on real updates')
+  .addOption(new Option('--models <names...>', 'which models').choices(CODEC_MODELS).default(CODEC_MODELS))
+  .addOption(new Option('--seeds <n>', 'training runs of each').argParser(Number).default(3))
+  .option('--json', 'print JSON')
+  .addHelpText('after', '\nExamples:\n  npm run bench -- codec\n  npm run bench -- codec --models mlp --seeds 1 --json')
+  .action((o: { models: CodecModel[]; seeds: number; json?: boolean }) => benchCodec({ ...o, json: o.json === true }));
 program
   .command('train-one', { hidden: true })
   .addArgument(new Argument('<model>').choices(CASE_NAMES))

@@ -27,7 +27,15 @@ export function printTrain(rows: readonly TrainRow[]): void {
       return peer?.why ? "can't train" : digits(peer?.speedup, 1);
     };
   }
-  const table = [Object.keys(columns), ...rows.map((r) => Object.values(columns).map((cell) => cell(r)))];
-  const widths = Object.keys(columns).map((_, i) => Math.max(...table.map((row) => row[i]?.length ?? 0)));
-  for (const row of table) process.stdout.write(`${row.map((c, i) => c.padStart(widths[i] ?? 0)).join('  ')}\n`);
+  table(
+    Object.keys(columns),
+    rows.map((r) => Object.values(columns).map((cell) => cell(r))),
+  );
+}
+
+/** Prints columns, aligned to the right. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): void {
+  const all = [head, ...rows];
+  const widths = head.map((_, i) => Math.max(...all.map((row) => row[i]?.length ?? 0)));
+  for (const row of all) process.stdout.write(`${row.map((c, i) => c.padStart(widths[i] ?? 0)).join('  ')}\n`);
 }

@@ -17,11 +17,15 @@ const UNARY = 10;
 export const MAX_LEVEL = (1 << 24) - 1;
 const MAX_PREFIX = 24;
 
-const ABOVE = 4;
-const NEAR = 5;
+const ABOVE = 8;
+const NEAR = 9;
 const REF = 3;
 const SIGNS = 27;
 const MAGNITUDES = 4;
+
+/** Where the levels of busyness begin; the first begins at 0. */
+const BUSY = [4, 10, 20, 36, 60, 100, 160];
+const LEVEL = Uint8Array.from({ length: 256 }, (_, busy) => BUSY.filter((b) => busy >= b).length);
 
 /** All adaptive state of one message. */
 export interface IntegerModels {
@@ -56,7 +60,7 @@ const min = (a: number, b: number): number => (a < b ? a : b);
 const magnitude = (v: number): number => (v < 0 ? -v : v);
 const sign = (v: number): number => (v > 0 ? 2 : v < 0 ? 1 : 0);
 
-/** What a column remembers of the rows above: how busy it was (0 to 15), and its last sign. */
+/** What a column remembers of the rows above: how busy it was (0 to 255), and its last sign. */
 class Columns {
   readonly busy: Uint8Array;
   readonly signs: Uint8Array;
@@ -101,11 +105,11 @@ export function encodeIntegers(
         const v = values[row + c] as number;
         const r = reference ? (reference[row + c] as number) : 0;
         const busy = memory.busy[c] as number;
-        const near = min(2, magnitude(before)) + min(2, magnitude(before2));
-        out.bit(models.nonZero, (min(2, magnitude(r)) * ABOVE + (busy >> 2)) * NEAR + near, v === 0 ? 0 : 1);
-        if (v === 0) memory.busy[c] = busy - ((busy + 3) >> 2);
+        const near = min(2, magnitude(before)) * 3 + min(2, magnitude(before2));
+        out.bit(models.nonZero, (min(2, magnitude(r)) * ABOVE + (LEVEL[busy] as number)) * NEAR + near, v === 0 ? 0 : 1);
+        if (v === 0) memory.busy[c] = busy - (busy >> 4);
         else {
-          memory.busy[c] = busy + ((18 - busy) >> 2);
+          memory.busy[c] = busy + ((270 - busy) >> 4);
           out.bit(models.sign, (sign(before) * 3 + (memory.signs[c] as number)) * 3 + sign(r), v < 0 ? 1 : 0);
           memory.signs[c] = sign(v);
           if (!shape.ternary) {
@@ -181,11 +185,11 @@ export function decodeIntegers(
       for (let c = begin; c < end; c++) {
         const r = reference ? (reference[row + c] as number) : 0;
         const busy = busyOf[c] as number;
-        const near = min(2, magnitude(before)) + min(2, magnitude(before2));
-        let v = from.bit(models.nonZero, (min(2, magnitude(r)) * ABOVE + (busy >> 2)) * NEAR + near);
-        if (v === 0) busyOf[c] = busy - ((busy + 3) >> 2);
+        const near = min(2, magnitude(before)) * 3 + min(2, magnitude(before2));
+        let v = from.bit(models.nonZero, (min(2, magnitude(r)) * ABOVE + (LEVEL[busy] as number)) * NEAR + near);
+        if (v === 0) busyOf[c] = busy - (busy >> 4);
         else {
-          busyOf[c] = busy + ((18 - busy) >> 2);
+          busyOf[c] = busy + ((270 - busy) >> 4);
           const negative = from.bit(models.sign, (sign(before) * 3 + (signs[c] as number)) * 3 + sign(r));
           signs[c] = negative ? 1 : 2;
           if (!ternary) {
