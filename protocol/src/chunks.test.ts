@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { UpdateAssembler, updateChunks } from './chunks.js';
+import { BlobAssembler, chunksIn, UpdateAssembler, updateChunks } from './chunks.js';
 import { ProtocolError } from './errors.js';
 import { makeLayout } from './layout.js';
 import { decodeMessage, encodeMessage, type UpdateChunk } from './messages.js';
@@ -162,4 +162,17 @@ test('the layout hash depends on names, shapes and order', () => {
   assert.notEqual(hash, makeLayout([{ ...a, shape: [3, 2] }, b]).hash);
   assert.notEqual(hash, makeLayout([{ ...a, name: 'c' }, b]).hash);
   assert.equal(hash, makeLayout([{ ...a }, { ...b }]).hash);
+});
+
+test('the bitmap names exactly the chunks that are missing', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 70 }), fc.array(fc.nat(69)), (count, arrived) => {
+      const assembler = new BlobAssembler({ sha256: 'a'.repeat(64), size: count * 3, chunkBytes: 3 });
+      for (const i of arrived) if (i < count) assembler.add(i, new Uint8Array(3));
+      const missing = [...Array(count).keys()].filter((i) => !arrived.includes(i));
+      assert.deepEqual(chunksIn(assembler.missingBitmap(), count), missing);
+    }),
+  );
+  assert.deepEqual(chunksIn(Uint8Array.of(0xff, 0xff), 3), [0, 1, 2], 'bits past the last chunk name none');
+  assert.deepEqual(chunksIn(new Uint8Array(), 3), []);
 });

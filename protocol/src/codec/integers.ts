@@ -106,7 +106,11 @@ export function encodeIntegers(
         const r = reference ? (reference[row + c] as number) : 0;
         const busy = memory.busy[c] as number;
         const near = min(2, magnitude(before)) * 3 + min(2, magnitude(before2));
-        out.bit(models.nonZero, (min(2, magnitude(r)) * ABOVE + (LEVEL[busy] as number)) * NEAR + near, v === 0 ? 0 : 1);
+        out.bit(
+          models.nonZero,
+          (min(2, magnitude(r)) * ABOVE + (LEVEL[busy] as number)) * NEAR + near,
+          v === 0 ? 0 : 1,
+        );
         if (v === 0) memory.busy[c] = busy - (busy >> 4);
         else {
           memory.busy[c] = busy + ((270 - busy) >> 4);
