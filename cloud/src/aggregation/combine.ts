@@ -1,0 +1,135 @@
+import { type Gram, gramMatrix, norm, scaledGram } from './gram.js';
+import { clipFactors, coordinateMedian, fltrust, geometricMedian, multiKrum, trimmedMean } from './robust.js';
+import { type Addable, withBlocks } from './rows.js';
+import { type Contribution, type Weighted, type Weighting, type WeightingOptions, weigh } from './weighting.js';
+
+export const COMBINERS = ['mean', 'median', 'trimmed-mean', 'multi-krum', 'geometric-median', 'fltrust'] as const;
+export type CombinerName = (typeof COMBINERS)[number];
+
+export interface StrategyOptions {
+  readonly weighting: readonly Weighting[];
+  readonly weightingOptions?: WeightingOptions;
+  readonly combiner: CombinerName;
+  /** Share of values cut off at each end by the trimmed mean. */
+  readonly trim: number;
+  /** Edges that may be hostile, for multi-Krum. */
+  readonly hostile: number;
+  /** Updates longer than this many times the median length are shortened; 0 never. */
+  readonly clip: number;
+}
+
+/** An accepted update as the strategies see it. */
+export interface Update extends Addable {
+  readonly about: Contribution;
+}
+
+export interface Combined {
+  /** `length` values. */
+  readonly difference: Float32Array;
+  /** What each update counted for, in the order given: coefficients of a weighted sum, or 1 / n of coordinate-wise combiners. */
+  readonly shares: readonly number[];
+  /** Euclidean length of each update, before clipping. */
+  readonly norms: readonly number[];
+  /** Updates that were shortened. */
+  readonly clipped: number;
+}
+
+interface Work {
+  readonly updates: readonly Update[];
+  readonly length: number;
+  readonly options: StrategyOptions;
+  readonly folder: string;
+  readonly weighted: Weighted;
+}
+
+/**
+ * Combines updates into one difference by weighting, norm clipping and combiner. `mean` decodes one update at a time,
+ * so that its memory does not grow with their number; the others look at several side by side, from disk where they are large.
+ * @param own the cloud's own difference from the same base, for `fltrust`.
+ * @throws RangeError where a combiner can't work with so few updates, or `fltrust` has no own difference.
+ */
+export async function combine(
+  updates: readonly Update[],
+  length: number,
+  options: StrategyOptions,
+  folder: string,
+  own?: Float32Array,
+): Promise<Combined> {
+  const weighted = weigh(
+    updates.map((u) => u.about),
+    options.weighting,
+    options.weightingOptions,
+  );
+  const work = { updates, length, options, folder, weighted };
+  if (options.combiner === 'mean') return meanOf(work);
+  if (options.combiner === 'fltrust' && !own)
+    throw new RangeError('combiner fltrust needs the cloud’s own difference: set fineTune.epochs above 0');
+  return robust(work, own);
+}
+
+/** weight_k scale_k clip_k for each update. */
+const coefficients = ({ weights, scales }: Weighted, clips: readonly number[]): number[] =>
+  weights.map((w, k) => w * (scales[k] as number) * (clips[k] as number));
+
+async function meanOf({ updates, length, options, weighted }: Work): Promise<Combined> {
+  const scratch = new Float32Array(length);
+  const norms: number[] = [];
+  for (const update of updates) {
+    scratch.fill(0);
+    await update.addTo(scratch, 1);
+    let square = 0;
+    for (let i = 0; i < length; i++) square += (scratch[i] as number) ** 2;
+    norms.push(Math.sqrt(square));
+  }
+  const clips = options.clip > 0 ? clipFactors(diagonal(norms), options.clip) : norms.map(() => 1);
+  const shares = coefficients(weighted, clips);
+  return { difference: await sumOf(updates, shares, scratch.fill(0)), shares, norms, clipped: count(clips) };
+}
+
+const diagonal = (norms: readonly number[]): Gram =>
+  norms.map((n, i) => Float64Array.from(norms, (_, j) => (i === j ? n * n : 0)));
+const count = (clips: readonly number[]): number => clips.filter((c) => c < 1).length;
+
+async function sumOf(updates: readonly Update[], shares: readonly number[], out: Float32Array): Promise<Float32Array> {
+  for (const [k, update] of updates.entries()) if (shares[k] !== 0) await update.addTo(out, shares[k] as number);
+  return out;
+}
+
+async function robust({ updates, length, options, folder, weighted }: Work, own?: Float32Array): Promise<Combined> {
+  return withBlocks(updates, length, folder, async (blocks) => {
+    const trusted = options.combiner === 'fltrust' && own;
+    let gram: Gram = [];
+    for await (const { from, rows } of blocks()) {
+      const all = trusted ? [...rows, own.subarray(from, from + (rows[0]?.length ?? 0))] : rows;
+      gram = plus(gram, gramMatrix(all));
+    }
+    const norms = updates.map((_, k) => norm(gram, k));
+    const clips = options.clip > 0 ? clipFactors(gram.slice(0, updates.length), options.clip) : norms.map(() => 1);
+    const factors = updates.map((_, k) => (weighted.scales[k] as number) * (clips[k] as number));
+    const figures = { norms, clipped: count(clips) };
+    const { combiner } = options;
+    if (combiner === 'median' || combiner === 'trimmed-mean') {
+      const difference = new Float32Array(length);
+      for await (const { from, rows } of blocks()) {
+        const scaled = rows.map((row, k) => row.map((v) => v * (factors[k] as number)));
+        const out = difference.subarray(from, from + (rows[0]?.length ?? 0));
+        if (combiner === 'median') coordinateMedian(scaled, out);
+        else trimmedMean(scaled, options.trim, out);
+      }
+      return { difference, shares: updates.map(() => 1 / updates.length), ...figures };
+    }
+    const scaled = scaledGram(gram, trusted ? [...factors, 1] : factors);
+    const chosen =
+      combiner === 'multi-krum'
+        ? multiKrum(scaled, options.hostile)
+        : combiner === 'fltrust'
+          ? fltrust(scaled)
+          : geometricMedian(scaled, weighted.weights);
+    const shares = chosen.map((c, k) => c * (factors[k] as number));
+    return { difference: await sumOf(updates, shares, new Float32Array(length)), shares, ...figures };
+  });
+}
+
+function plus(a: Gram, b: Gram): Gram {
+  return a.length === 0 ? b : a.map((row, i) => row.map((v, j) => v + (b[i]?.[j] as number)));
+}
