@@ -1,28 +1,112 @@
-import { readFile } from 'node:fs/promises';
-import type { Artifact } from '@ecavg/models';
-import { codec, decodeUpdate } from '@ecavg/protocol';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Artifact, varianceTensors } from '@ecavg/models';
+import { codec, decodeUpdate, pack, unpack } from '@ecavg/protocol';
+import { listFolder, readIfThere, writeDurable } from '@ecavg/runtime';
+import { z } from 'zod';
+import { type Combined, combine, type Update } from './aggregation/combine.js';
+import { type Plain, type ServerState, serverStep } from './aggregation/serverOptimizer.js';
+import type { CloudConfig } from './config.js';
 import type { References } from './references.js';
 import type { Accepted } from './roundStore.js';
 
-/**
- * FedAvg (McMahan et al. 2017, Algorithm 1): w + sum_k (n_k / n) D_k over the accepted updates D_k of edges
- * with n_k samples. Updates are read, decoded and added one at a time: memory does not grow with
- * the number of edges. Edges are taken in the order of their names, so the sum is the same each time.
- * @returns `layout.total` new weights.
- */
-export async function federatedAverage(
-  base: Artifact,
-  updates: readonly Accepted[],
-  references: References,
-): Promise<Float32Array> {
-  const total = updates.reduce((sum, u) => sum + u.header.samples, 0);
-  const average = base.weights.slice();
-  for (const update of [...updates].sort((a, b) => (a.header.edge < b.header.edge ? -1 : 1))) {
-    const { header, payload } = decodeUpdate(await readFile(update.path));
-    const coder = codec(header.codec);
-    const used = coder.referenceOf?.(payload);
-    const reference = used ? await references.get(header.edge, used, base.layout.total) : undefined;
-    coder.accumulate(payload, base.layout, header.samples / total, average, reference);
+/** A running variance may not fall below this share of what it was: quantised updates could make it negative. */
+const LEAST_VARIANCE = 1e-3;
+
+const stateSchema = z.object({ m: z.instanceof(Uint8Array).optional(), v: z.instanceof(Uint8Array).optional() });
+const toBytes = (values: Float32Array): Uint8Array =>
+  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+const toFloats = (bytes: Uint8Array): Float32Array => new Float32Array(new Uint8Array(bytes).buffer);
+
+export interface Aggregate {
+  /** `layout.total` values. */
+  readonly weights: Float32Array;
+  readonly combined: Combined;
+  readonly state: ServerState;
+}
+
+/** Makes one model of accepted updates: weighting, clipping, combiner and the server's optimiser, as configured. */
+export class Aggregator {
+  constructor(
+    private readonly config: Pick<CloudConfig, 'strategy'>,
+    /** Of this model: the server's moments, and room for large updates. */
+    private readonly folder: string,
+    private readonly references: References,
+  ) {}
+
+  /**
+   * @param own makes the cloud's own difference from the base, where the combiner wants one.
+   * @param reliability in [0, 1], by edge.
+   */
+  async aggregate(
+    base: Artifact,
+    accepted: readonly Accepted[],
+    own: () => Promise<Float32Array | undefined>,
+    reliability: (edge: string) => number = () => 1,
+  ): Promise<Aggregate> {
+    const { strategy } = this.config;
+    const inOrder = [...accepted].sort((a, b) => (a.header.edge < b.header.edge ? -1 : 1));
+    const updates = inOrder.map((a) => this.#update(base, a, reliability(a.header.edge)));
+    const mine = strategy.combiner === 'fltrust' ? await own() : undefined;
+    const work = join(this.folder, 'work');
+    await mkdir(work, { recursive: true });
+    const combined = await combine(updates, base.layout.total, strategy, work, mine);
+    const plain = base.info.buffers.map(({ name }) => rangeOf(base, name));
+    const before = await this.#state(base.sha256);
+    const { weights, state } = serverStep(base.weights, combined.difference, strategy.server, before, plain);
+    const variances = base.model.graph ? varianceTensors(base.model.graph) : [];
+    for (const name of variances) keepPositive(base.weights, weights, rangeOf(base, name));
+    return { weights, combined, state };
   }
-  return average;
+
+  /** Keeps the server's moments for the rounds on version `sha256`; call it before the version is registered. */
+  async keep(sha256: string, { m, v }: ServerState): Promise<void> {
+    if (!m && !v) return;
+    const moments = { ...(m && { m: toBytes(m) }), ...(v && { v: toBytes(v) }) };
+    await writeDurable(join(this.#moments, sha256), pack(moments));
+  }
+
+  /** Removes the moments of all versions but this one. */
+  async prune(sha256: string): Promise<void> {
+    for (const name of await listFolder(this.#moments)) {
+      if (name !== sha256) await rm(join(this.#moments, name), { force: true });
+    }
+  }
+
+  get #moments(): string {
+    return join(this.folder, 'moments');
+  }
+
+  async #state(sha256: string): Promise<ServerState> {
+    const file = await readIfThere(join(this.#moments, sha256));
+    if (!file) return {};
+    const { m, v } = stateSchema.parse(unpack(file));
+    return { ...(m && { m: toFloats(m) }), ...(v && { v: toFloats(v) }) };
+  }
+
+  #update(base: Artifact, { header, path }: Accepted, reliability: number): Update {
+    const { references } = this;
+    const { edge, samples, steps, labels } = header;
+    return {
+      about: { edge, samples, steps, ...(labels && { labels }), staleness: 0, reliability },
+      async addTo(accumulator, weight) {
+        const { payload } = decodeUpdate(await readFile(path));
+        const coder = codec(header.codec);
+        const used = coder.referenceOf?.(payload);
+        const reference = used ? await references.get(edge, used, base.layout.total) : undefined;
+        coder.accumulate(payload, base.layout, weight, accumulator, reference);
+      },
+    };
+  }
+}
+
+function rangeOf({ layout }: Artifact, name: string): Plain[number] {
+  const slot = layout.tensors.find((t) => t.name === name);
+  return slot ? [slot.offset, slot.offset + slot.length] : [0, 0];
+}
+
+function keepPositive(before: Float32Array, weights: Float32Array, [start, end]: Plain[number]): void {
+  for (let i = start; i < end; i++) {
+    weights[i] = Math.max(weights[i] as number, LEAST_VARIANCE * Math.max(0, before[i] as number), Number.MIN_VALUE);
+  }
 }

@@ -6,7 +6,8 @@ import { after, describe, test } from 'node:test';
 import { type Artifact, prepareArtifact, updateArtifact, zooModel } from '@ecavg/models';
 import { codec, decodeUpdate, encodeUpdate, Signer, type StatusMessage, sha256Hex } from '@ecavg/protocol';
 import { ConfigError, createLogger } from '@ecavg/runtime';
-import { federatedAverage } from './aggregate.js';
+import { Aggregator } from './aggregate.js';
+import { cloudConfigSchema } from './config.js';
 import { EventLog } from './events.js';
 import { Members } from './members.js';
 import { Registry } from './registry.js';
@@ -65,6 +66,12 @@ async function acceptInto(store: RoundStore, edge: string, value: number, sample
   return id;
 }
 
+async function averageOf(store: RoundStore, folder: string, strategy: object = {}): Promise<Float32Array> {
+  const config = cloudConfigSchema.parse({ dataDir: folder, model: { id: 'm' }, strategy: { clip: 0, ...strategy } });
+  const aggregator = new Aggregator(config, folder, store.references);
+  return (await aggregator.aggregate(artifact, store.accepted, async () => undefined)).weights;
+}
+
 describe('federated average', () => {
   test('weighs by samples and does not depend on the order of arrival', async () => {
     const averages: Float32Array[] = [];
@@ -76,7 +83,7 @@ describe('federated average', () => {
       await store.save({ ...state, participants: [...order] });
       const by: Record<string, [number, number]> = { a: [1, 10], b: [-0.5, 30], c: [0.25, 60] };
       for (const edge of order) await acceptInto(store, edge, ...(by[edge] as [number, number]));
-      averages.push(await federatedAverage(artifact, store.accepted, store.references));
+      averages.push(await averageOf(store, join(root, `average-${order.join('')}`)));
     }
     const [first, second] = averages as [Float32Array, Float32Array];
     assert.deepEqual(first, second);
@@ -84,6 +91,31 @@ describe('federated average', () => {
       // 0.1 * 1 + 0.3 * -0.5 + 0.6 * 0.25 = 0.1
       assert.ok(Math.abs(w - (artifact.weights[i] as number) - 0.1) < 1e-6);
     });
+  });
+});
+
+test('the server’s moments go from version to version, and those of others are dropped', async () => {
+  const folder = join(root, 'moments');
+  const store = await RoundStore.open(folder);
+  await store.save(state);
+  await acceptInto(store, 'a', 1, 10);
+  const config = cloudConfigSchema.parse({
+    dataDir: folder,
+    model: { id: 'm' },
+    strategy: { server: { name: 'fedavgm', momentum: 0.5 } },
+  });
+  const aggregator = new Aggregator(config, folder, store.references);
+  const once = async (): Promise<number> => {
+    const { weights, state: moments } = await aggregator.aggregate(artifact, store.accepted, async () => undefined);
+    await aggregator.keep(artifact.sha256, moments);
+    return (weights[0] as number) - (artifact.weights[0] as number);
+  };
+  const moved = [await once(), await once()];
+  await aggregator.prune('another');
+  moved.push(await once());
+  // m = 1, then 0.5 * 1 + 1, and from the start again.
+  [1, 1.5, 1].forEach((expected, i) => {
+    assert.ok(Math.abs((moved[i] as number) - expected) < 1e-6, String(moved));
   });
 });
 

@@ -11,6 +11,7 @@ import {
 } from '@ecavg/models';
 import { decodeMessage, parseEdgeTopic, Signer, Topics } from '@ecavg/protocol';
 import { ConfigError, connectBroker, type Logger, readOrCreate, type Service } from '@ecavg/runtime';
+import { Aggregator } from './aggregate.js';
 import { type CloudConfig, codecOptions } from './config.js';
 import { EdgeKeys } from './edgeKeys.js';
 import { EventLog } from './events.js';
@@ -24,6 +25,15 @@ import { edgePoint, rejectPoint, roundPoints } from './report.js';
 import { RoundStore } from './roundStore.js';
 import { RoundManager } from './rounds.js';
 import { openTelemetry } from './telemetry/index.js';
+
+/** Refusals that speak against the edge, and not against the network or the clock. */
+const BLAMED: ReadonlySet<string> = new Set([
+  'payload',
+  'non-finite',
+  'layout-mismatch',
+  'bad-signature',
+  'identity-mismatch',
+]);
 
 /** Starts the aggregator of one model of one fleet. */
 export async function startCloud(config: CloudConfig, log: Logger): Promise<Service> {
@@ -69,10 +79,12 @@ export async function startCloud(config: CloudConfig, log: Logger): Promise<Serv
     {
       async accepted(header, bytes) {
         const float32 = artifact.layout.total * 4;
+        members.served(header.edge, true);
         events.emit('accepted', { round: header.round, edge: header.edge, bytes, float32, metrics: header.metrics });
         rounds.advance();
       },
       rejected(edge, reason, detail) {
+        if (edge && BLAMED.has(reason)) members.served(edge, false);
         events.emit('rejected', { edge: edge ?? null, reason, detail });
         telemetry.write([rejectPoint(names, edge, reason, inbox.counters.rejected[reason] ?? 1)]);
       },
@@ -85,6 +97,7 @@ export async function startCloud(config: CloudConfig, log: Logger): Promise<Serv
       registry,
       store,
       judge,
+      aggregator: new Aggregator(config, join(config.dataDir, 'rounds', model), store.references),
       publisher,
       members,
       events,

@@ -75,6 +75,12 @@ export class Judge {
     };
   }
 
+  /** The cloud's own difference from a version, trained on its reference samples; undefined without fine-tuning. */
+  async ownDifference(base: Float32Array, round: number): Promise<Float32Array | undefined> {
+    const tuned = await this.#fineTune(base, round);
+    return tuned?.map((w, i) => w - (base[i] as number));
+  }
+
   async release(): Promise<void> {
     await this.trainer.release();
     await this.evaluator.release();

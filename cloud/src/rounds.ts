@@ -1,7 +1,9 @@
 import type { Artifact } from '@ecavg/models';
 import { PRESETS, type RoundMessage, type UpdateHeader, warmedUp } from '@ecavg/protocol';
 import { type Logger, SerialQueue } from '@ecavg/runtime';
-import { federatedAverage } from './aggregate.js';
+import type { Aggregator } from './aggregate.js';
+import { leastUpdates } from './aggregation/combine.js';
+import type { ServerState } from './aggregation/serverOptimizer.js';
 import { type CloudConfig, codecOptions } from './config.js';
 import { nextVersion } from './difference.js';
 import type { EventLog } from './events.js';
@@ -16,6 +18,7 @@ export interface RoundParts {
   readonly registry: Registry;
   readonly store: RoundStore;
   readonly judge: Judge;
+  readonly aggregator: Aggregator;
   readonly publisher: Publisher;
   readonly members: Members;
   readonly events: EventLog;
@@ -131,7 +134,8 @@ export class RoundManager {
   async #complete(state: RoundState): Promise<boolean> {
     const { store, members, events, log } = this.parts;
     const accepted = store.accepted.length;
-    const needed = Math.max(1, Math.ceil(this.parts.config.rounds.quorum * state.participants.length));
+    const { rounds, strategy } = this.parts.config;
+    const needed = Math.max(leastUpdates(strategy), Math.ceil(rounds.quorum * state.participants.length));
     const has = new Set(store.accepted.map((a) => a.header.edge));
     const waiting = state.participants.filter((e) => members.isOnline(e) && !has.has(e));
     const overdue = this.#overdue(state);
@@ -200,15 +204,17 @@ export class RoundManager {
   }
 
   async #close(open: RoundState): Promise<void> {
-    const { store, registry, judge, publisher, events, log, config } = this.parts;
+    const { store, registry, judge, publisher, events, log, config, members, aggregator } = this.parts;
     clearTimeout(this.#deadline);
     const state: RoundState = { ...open, phase: 'closing' };
     await store.save(state);
     await this.#announce(state);
     const updates = store.accepted;
-    const average = await federatedAverage(this.#current, updates, store.references);
-    const verdict = await judge.decide(this.#current.weights, average, state.round);
-    const difference = verdict.weights && (await this.#register(state, verdict, verdict.weights));
+    const { weights: base } = this.#current;
+    const own = (): Promise<Float32Array | undefined> => judge.ownDifference(base, state.round);
+    const aggregate = await aggregator.aggregate(this.#current, updates, own, (edge) => members.reliability(edge));
+    const verdict = await judge.decide(base, aggregate.weights, state.round);
+    const difference = verdict.weights && (await this.#register(state, verdict, verdict.weights, aggregate.state));
     await store.finish();
     const version = registry.head?.version ?? 0;
     const seconds = (Date.now() - state.openedAt) / 1000;
@@ -220,6 +226,8 @@ export class RoundManager {
       version,
       accepted: headers.map((h) => h.edge),
       participants: state.participants,
+      combiner: config.strategy.combiner,
+      clipped: aggregate.combined.clipped,
       previous: verdict.previous.accuracy,
       average: verdict.average.accuracy,
       fineTuned: verdict.fineTuned?.accuracy ?? null,
@@ -237,8 +245,13 @@ export class RoundManager {
   }
 
   /** Makes the judged weights the next version, as it will be decoded by the edges. Returns the coded difference. */
-  async #register(state: RoundState, verdict: Verdict, weights: Float32Array): Promise<Uint8Array> {
-    const { registry, judge, config, log } = this.parts;
+  async #register(
+    state: RoundState,
+    verdict: Verdict,
+    weights: Float32Array,
+    moments: ServerState,
+  ): Promise<Uint8Array> {
+    const { registry, judge, config, log, aggregator } = this.parts;
     const chosen = verdict.decision === 'fine-tuned' ? verdict.fineTuned : verdict.average;
     let score = chosen;
     const next = await nextVersion(this.#current, weights, PRESETS[config.publish.difference], async (decoded) => {
@@ -262,7 +275,9 @@ export class RoundManager {
         differenceBytes: bytes,
       },
     };
+    await aggregator.keep(artifact.sha256, moments);
     await registry.add(artifact, about, difference);
+    await aggregator.prune(artifact.sha256);
     this.#current = artifact;
     return difference.payload;
   }

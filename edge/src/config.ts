@@ -41,6 +41,15 @@ export const edgeConfigSchema = z.strictObject({
       tolerance: z.number().min(0).max(1).default(0.05),
     })
     .prefault({}),
+  /** What this site lets the cloud know of its data, beyond the number of samples. */
+  share: z
+    .strictObject({
+      /** The number of training samples of each class, for the weighting feddisco. */
+      labels: z.boolean().default(false),
+      /** Scale of the Laplace noise on each of these numbers; 1 / scale is the epsilon of one round. */
+      labelNoise: z.number().min(0).default(0),
+    })
+    .prefault({}),
   trust: z
     .strictObject({
       /** The cloud's public key, as the cloud logs it at its start. Without one, the first key seen is kept. */

@@ -6,6 +6,7 @@ import { after, describe, test } from 'node:test';
 import { sha256Hex } from '@ecavg/protocol';
 import { edgeConfigSchema } from './config.js';
 import { openLocalData } from './data.js';
+import { noisyHistogram } from './learner.js';
 import { EdgeStore, type OutboxEntry } from './store.js';
 
 const root = mkdtempSync(join(tmpdir(), 'ecavg-edge-'));
@@ -84,4 +85,30 @@ test('training, validation and test samples of a gateway are disjoint', () => {
   const all = [...train.indices, ...validation.indices, ...common.indices];
   assert.equal(new Set(all).size, all.length);
   assert.throws(() => openLocalData({ ...config, data: { ...config.data, index: 99 } }), /must be 0 to 7/);
+});
+
+describe('label histogram', () => {
+  const view = openLocalData(
+    edgeConfigSchema.parse({ edge: 'e', model: 'm', dataDir: root, data: { dataset: 'vibration', gateways: 2 } }),
+  ).train;
+
+  test('without noise it is exact', () => {
+    const counts = noisyHistogram(view, 0);
+    assert.equal(
+      counts.reduce((a, b) => a + b, 0),
+      view.indices.length,
+    );
+  });
+
+  test('its noise is Laplace of the scale that was asked for, and differs each time', () => {
+    const exact = noisyHistogram(view, 0);
+    const errors = Array.from({ length: 4000 }, () => noisyHistogram(view, 5)).flatMap((h) =>
+      h.map((v, i) => v - (exact[i] as number)),
+    );
+    const mean = (values: number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+    // Mean 0, mean size `scale`, mean square 2 scale^2: bounds at many standard errors.
+    assert.ok(Math.abs(mean(errors)) < 0.5);
+    assert.ok(Math.abs(mean(errors.map(Math.abs)) - 5) < 0.5);
+    assert.ok(Math.abs(mean(errors.map((e) => e * e)) - 50) < 8);
+  });
 });

@@ -1,4 +1,5 @@
-import { type Artifact, createTrainer, Evaluator, type Trainer } from '@ecavg/models';
+import { randomInt } from 'node:crypto';
+import { type Artifact, createTrainer, Evaluator, labelHistogram, type Trainer, type View } from '@ecavg/models';
 import { type RoundMessage, type Signer, sha256Hex } from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
 import { encodeEntry } from './coding.js';
@@ -99,6 +100,7 @@ export class Learner {
       steps: result.steps,
       createdAt: Date.now(),
       metrics: values,
+      ...(this.config.share.labels && { labels: noisyHistogram(this.data.train, this.config.share.labelNoise) }),
     };
     const entry = encodeEntry(header, delta, memory, layout, round.codec.options, budget(), this.signer);
     return { entry, values: { ...values, bytes: entry.blob.length, bytesFloat32: layout.total * 4 } };
@@ -136,4 +138,15 @@ export class Learner {
 
 function named(name: string, value: number | undefined): Values {
   return value === undefined ? {} : { [name]: value };
+}
+
+/** Samples of each class with Laplace noise of this scale, never below 0. Drawn anew each time, and not from a seed. */
+export function noisyHistogram(view: View, scale: number): number[] {
+  return labelHistogram(view).map((count) => Math.max(0, count + (scale > 0 ? laplace(scale) : 0)));
+}
+
+/** By inversion of the distribution function; u in (-1/2, 1/2] from the system's randomness. */
+function laplace(scale: number): number {
+  const u = (randomInt(2 ** 47) + 1) / 2 ** 47 - 0.5;
+  return -scale * Math.sign(u) * Math.log(Math.max(Number.MIN_VALUE, 1 - 2 * Math.abs(u)));
 }

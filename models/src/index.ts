@@ -3,7 +3,7 @@ export { type TrainingInfo, trainingInfo, trainingLayout } from './autodiff/info
 export { LOSSES, type Loss, type LossOptions } from './autodiff/losses.js';
 export type { AdamWOptions, OptimizerOptions, SgdOptions } from './autodiff/optimizers.js';
 export { SUPPORTED_OPS } from './autodiff/table.js';
-export { batchNormTensors } from './autodiff/tensors.js';
+export { batchNormTensors, varianceTensors } from './autodiff/tensors.js';
 export { buildTrainingGraph, type TrainingGraphOptions } from './autodiff/trainingGraph.js';
 export { type DataConfig, dataConfigSchema, gatewayShard, openData, type SharedData } from './data/config.js';
 export { type DataSet, labelHistogram, sampleSize, type View } from './data/dataset.js';

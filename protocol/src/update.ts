@@ -23,6 +23,8 @@ const headerSchema = z.object({
   /** Optimiser steps taken since the base (tau_k of FedNova). */
   steps: count,
   createdAt: z.number().min(0),
+  /** Samples of each class, maybe with noise; only where the site allows it. */
+  labels: z.array(z.number().min(0)).max(10_000).optional(),
   /** Ed25519 public key of the edge, hex. */
   key: z.string().regex(/^[0-9a-f]{64}$/),
   /** Accuracies in [0, 1], losses, seconds. */

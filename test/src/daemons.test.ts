@@ -54,6 +54,29 @@ describe('the daemons as processes', () => {
     }),
   );
 
+  test('another strategy: label divergence, trimmed mean, FedAdam', LIMIT, () =>
+    withFleet(3, async (fleet) => {
+      await fleet.broker();
+      const { events } = await fleet.cloud({
+        strategy: {
+          weighting: ['feddisco', 'reliability'],
+          combiner: 'trimmed-mean',
+          trim: 0.34,
+          server: { name: 'fedadam', learningRate: 0.01 },
+        },
+        rounds: { count: 3 },
+      });
+      await Promise.all([0, 1, 2].map((i) => fleet.edge(i, { share: { labels: true, labelNoise: 1 } })));
+      await events.until('finished');
+      const closed = events.seen.filter((e) => e.type === 'round-closed');
+      assert.deepEqual(
+        closed.map((e) => [e.data.combiner, (e.data.accepted as string[]).length]),
+        Array(3).fill(['trimmed-mean', 3]),
+      );
+      assert.ok((closed.at(-1)?.data.average as number) > 0.5, JSON.stringify(closed.at(-1)?.data));
+    }),
+  );
+
   test('kill -9 of an edge in mid-round: the round closes by quorum with the others', LIMIT, () =>
     withFleet(3, async (fleet) => {
       await fleet.broker();

@@ -18,6 +18,11 @@ export interface StrategyOptions {
   readonly clip: number;
 }
 
+/** Updates without which the combiner can't work: a round waits for them. */
+export function leastUpdates({ combiner, hostile }: Pick<StrategyOptions, 'combiner' | 'hostile'>): number {
+  return combiner === 'multi-krum' ? 2 * hostile + 3 : 1;
+}
+
 /** An accepted update as the strategies see it. */
 export interface Update extends Addable {
   readonly about: Contribution;

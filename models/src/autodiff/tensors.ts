@@ -62,3 +62,8 @@ export function batchNormTensors(graph: Graph): string[] {
   const nodes = graph.node.filter((n) => n.opType === 'BatchNormalization');
   return nodes.flatMap((n) => [1, 2, 3, 4].map((i) => input(n, i)));
 }
+
+/** Names of the running variances of batch normalisation, which must stay positive. */
+export function varianceTensors(graph: Graph): string[] {
+  return graph.node.filter((n) => n.opType === 'BatchNormalization').map((n) => input(n, 4));
+}
