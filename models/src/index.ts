@@ -1,3 +1,5 @@
+export { type Member as PermutationMember, type PermutationGroup, permutationGroups } from './align/groups.js';
+export { type Matched, matchWeights, permute } from './align/match.js';
 export { type Artifact, prepareArtifact, readArtifact, updateArtifact } from './artifact.js';
 export { type TrainingInfo, trainingInfo, trainingLayout } from './autodiff/info.js';
 export { LOSSES, type Loss, type LossOptions } from './autodiff/losses.js';

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -38,24 +37,21 @@ class Mosquitto {
     const port = await freePort();
     const file = join(this.folder, 'mosquitto.conf');
     const lines = Object.entries(limits).map(([name, value]) => `${name} ${value}`);
-    writeFileSync(file, [`listener ${port} 127.0.0.1`, 'allow_anonymous true', ...lines, ''].join('\n'));
+    writeFileSync(
+      file,
+      [`listener ${port} 127.0.0.1`, 'allow_anonymous true', 'log_dest stderr', ...lines, ''].join('\n'),
+    );
     const child = spawn(path, ['-c', file], { stdio: ['ignore', 'ignore', 'pipe'] });
     this.#process = child;
-    let said = '';
-    child.stderr.on('data', (text: Buffer) => {
-      said += text.toString();
+    await new Promise<void>((up, failed) => {
+      let said = '';
+      child.stderr.on('data', (text: Buffer) => {
+        said += text.toString();
+        if (/mosquitto version \S+ running/.test(said)) up();
+      });
+      child.once('exit', () => failed(new Error(`mosquitto did not start: ${said}`)));
     });
-    for (let tries = 0; ; tries++) {
-      const socket = connect(port, '127.0.0.1');
-      const up = await Promise.race([
-        once(socket, 'connect').then(() => true),
-        once(socket, 'error').then(() => false),
-      ]).catch(() => false);
-      socket.destroy();
-      if (up) return `mqtt://127.0.0.1:${port}`;
-      if (tries > 200 || child.exitCode !== null) throw new Error(`mosquitto did not start: ${said}`);
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    return `mqtt://127.0.0.1:${port}`;
   }
 
   async stop(): Promise<void> {

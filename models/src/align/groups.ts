@@ -1,0 +1,239 @@
+import { input, output } from '../autodiff/rules.js';
+import { ModelError, type ModelProto, type NodeProto } from '../onnx/model.js';
+import { type Probe, probeModel } from '../onnx/probe.js';
+
+/** An axis of a weight tensor whose index is `unit * block + k`, k below `block`: the units of a group lie along it. */
+export interface Member {
+  readonly tensor: string;
+  readonly axis: number;
+  readonly block: number;
+}
+
+/**
+ * Hidden units (or channels) that can change places without changing what the model computes, as long as every
+ * member axis changes with them.
+ */
+export interface PermutationGroup {
+  readonly size: number;
+  readonly members: readonly Member[];
+}
+
+/** Where the units of an activation lie: axis 1, each taking `block` places. */
+interface Axis {
+  readonly id: number;
+  readonly block: number;
+}
+
+/** Ops that treat every channel alike and by itself. */
+const CHANNELWISE = new Set([
+  'Relu',
+  'LeakyRelu',
+  'Clip',
+  'Elu',
+  'Sigmoid',
+  'Tanh',
+  'Softplus',
+  'HardSigmoid',
+  'HardSwish',
+  'Gelu',
+  'Erf',
+  'Exp',
+  'Log',
+  'Sqrt',
+  'Neg',
+  'Abs',
+  'Reciprocal',
+  'Identity',
+  'Dropout',
+  'MaxPool',
+  'AveragePool',
+  'GlobalAveragePool',
+  'GlobalMaxPool',
+]);
+const ARITHMETIC = new Set(['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Sum']);
+
+/** Sets of units, joined where two activations meet; the units of some may not move at all. */
+class Units {
+  readonly #parent: number[] = [];
+  readonly #size: number[] = [];
+  readonly #fixed: boolean[] = [];
+
+  make(size: number, fixed = false): number {
+    this.#parent.push(this.#parent.length);
+    this.#size.push(size);
+    this.#fixed.push(fixed);
+    return this.#parent.length - 1;
+  }
+  find(id: number): number {
+    let root = id;
+    while (this.#parent[root] !== root) root = this.#parent[root] as number;
+    this.#parent[id] = root;
+    return root;
+  }
+  fix(id: number): void {
+    this.#fixed[this.find(id)] = true;
+  }
+  join(a: number, b: number): void {
+    const [x, y] = [this.find(a), this.find(b)];
+    if (x === y) return;
+    this.#parent[y] = x;
+    if (this.#fixed[y] || this.#size[x] !== this.#size[y]) this.#fixed[x] = true;
+  }
+  size(id: number): number {
+    return this.#size[this.find(id)] as number;
+  }
+  isFixed(id: number): boolean {
+    return this.#fixed[this.find(id)] === true;
+  }
+}
+
+/**
+ * Derives from the graph itself which axes of which weights permute together (Ainsworth et al. 2023, arXiv:2209.04836, section 3): dense
+ * layers, convolutions (depthwise ones too), batch normalisation, residual sums, flattening. What it does not know stays where it is.
+ * @param sample shape of one sample.
+ */
+export async function permutationGroups(model: ModelProto, sample: readonly number[]): Promise<PermutationGroup[]> {
+  const { graph } = model;
+  if (!graph) throw new ModelError('the model has no graph');
+  const weights = new Set(graph.initializer.map((t) => t.name));
+  const entry = graph.input.find((i) => !weights.has(i.name));
+  if (!entry) throw new ModelError('the model has no input');
+  const probe = await probeModel(model, entry.name, [2, ...sample]);
+  const walk = new Walk(probe, weights);
+  walk.enter(entry.name);
+  for (const node of graph.node) walk.visit(node);
+  for (const out of graph.output) walk.pin(out.name);
+  return walk.groups();
+}
+
+class Walk {
+  readonly #units = new Units();
+  readonly #axes = new Map<string, Axis>();
+  readonly #members: (Member & { readonly id: number })[] = [];
+
+  constructor(
+    private readonly probe: Probe,
+    private readonly weights: ReadonlySet<string>,
+  ) {}
+
+  enter(name: string): void {
+    this.#axes.set(name, { id: this.#units.make(this.probe.shape(name)[1] ?? 1, true), block: 1 });
+  }
+
+  pin(name: string): void {
+    const axis = this.#axes.get(name);
+    if (axis) this.#units.fix(axis.id);
+  }
+
+  visit(node: NodeProto): void {
+    const x = this.#axes.get(input(node, 0));
+    if (node.opType === 'Gemm' || node.opType === 'MatMul') return this.#dense(node, x);
+    if (node.opType === 'Conv' || node.opType === 'ConvTranspose') return this.#convolution(node, x);
+    if (ARITHMETIC.has(node.opType)) return this.#arithmetic(node);
+    if (x && node.opType === 'BatchNormalization') {
+      for (let i = 1; i <= 4; i++) this.#member(input(node, i), 0, x);
+      return this.#set(node, x);
+    }
+    if (x && CHANNELWISE.has(node.opType)) return this.#set(node, x);
+    if (x && this.#reshaped(node, x)) return;
+    // An op that is not known here: whatever enters it stays in place, and so does what comes out.
+    this.#stop(node);
+  }
+
+  groups(): PermutationGroup[] {
+    const byRoot = new Map<number, Member[]>();
+    for (const { id, ...member } of this.#members) {
+      if (this.#units.isFixed(id)) continue;
+      const root = this.#units.find(id);
+      const members = byRoot.get(root) ?? [];
+      const same = (m: Member): boolean => m.tensor === member.tensor && m.axis === member.axis;
+      if (!members.some(same)) members.push(member);
+      byRoot.set(root, members);
+    }
+    return [...byRoot].map(([root, members]) => ({ size: this.#units.size(root), members }));
+  }
+
+  #set(node: NodeProto, axis: Axis): void {
+    this.#axes.set(output(node), axis);
+  }
+
+  #member(tensor: string, axis: number, { id, block }: Axis): void {
+    const length = this.weights.has(tensor) ? this.probe.shape(tensor)[axis] : undefined;
+    // A tensor that is computed, or of another length, can't follow.
+    if (length !== this.#units.size(id) * block) this.#units.fix(id);
+    else this.#members.push({ tensor, axis, block, id });
+  }
+
+  #stop(node: NodeProto): void {
+    for (const name of node.input) this.pin(name);
+    for (const name of node.output.filter((n) => n !== '')) this.enter(name);
+  }
+
+  #dense(node: NodeProto, x: Axis | undefined): void {
+    const w = input(node, 1);
+    const transposed = node.attribute.some((a) => a.name === 'transB' && a.i === 1n);
+    const other = node.attribute.some((a) => a.name === 'transA' && a.i === 1n);
+    if (!x || other || !this.weights.has(w) || this.probe.shape(output(node)).length !== 2) return this.#stop(node);
+    const axis = { id: this.#units.make(this.probe.shape(output(node))[1] as number), block: 1 };
+    this.#member(w, transposed ? 1 : 0, x);
+    this.#member(w, transposed ? 0 : 1, axis);
+    const bias = input(node, 2);
+    if (bias !== '') this.#beside(bias, 2, axis);
+    this.#set(node, axis);
+  }
+
+  #convolution(node: NodeProto, x: Axis | undefined): void {
+    const w = input(node, 1);
+    if (x?.block !== 1 || !this.weights.has(w)) return this.#stop(node);
+    const groups = Number(node.attribute.find((a) => a.name === 'group')?.i ?? 1n);
+    const channels = this.#units.size(x.id);
+    const outputs = this.probe.shape(output(node))[1] as number;
+    const transposed = node.opType === 'ConvTranspose';
+    if (groups !== 1 && (transposed || groups !== channels || outputs !== channels)) return this.#stop(node);
+    // Depthwise: a channel keeps its kernel.
+    const axis = groups === 1 ? { id: this.#units.make(outputs), block: 1 } : x;
+    if (groups === 1) this.#member(w, transposed ? 0 : 1, x);
+    this.#member(w, transposed ? 1 : 0, axis);
+    if (input(node, 2) !== '') this.#member(input(node, 2), 0, axis);
+    this.#set(node, axis);
+  }
+
+  /** A constant that is broadcast beside an activation of this rank. */
+  #beside(name: string, rank: number, axis: Axis): void {
+    const shape = this.probe.shape(name);
+    const at = 1 - (rank - shape.length);
+    if (at >= 0 && (shape[at] as number) > 1) this.#member(name, at, axis);
+  }
+
+  #arithmetic(node: NodeProto): void {
+    const shape = this.probe.shape(output(node));
+    const known = node.input.filter((n) => this.#axes.has(n));
+    const [first] = known;
+    const axis = first === undefined ? undefined : this.#axes.get(first);
+    if (!axis || shape.length < 2) return this.#stop(node);
+    for (const name of node.input) {
+      const other = this.#axes.get(name);
+      if (!other) this.#beside(name, shape.length, axis);
+      else if (this.probe.shape(name).join() !== shape.join() || other.block !== axis.block) return this.#stop(node);
+      else this.#units.join(axis.id, other.id);
+    }
+    this.#set(node, axis);
+  }
+
+  /** Flatten, Reshape, Squeeze and reductions, where the channels stay in front: each then takes a block of places. */
+  #reshaped(node: NodeProto, x: Axis): boolean {
+    if (!['Flatten', 'Reshape', 'Squeeze', 'Unsqueeze', 'ReduceMean', 'ReduceSum'].includes(node.opType)) return false;
+    const [from, to] = [this.probe.shape(input(node, 0)), this.probe.shape(output(node))];
+    const reduces = node.opType.startsWith('Reduce');
+    if (from[0] !== to[0] || to.length < 2) return false;
+    if (from[1] === to[1] && (reduces || !node.opType.startsWith('Re') || product(from) === product(to))) {
+      this.#set(node, x);
+      return true;
+    }
+    if (reduces || to.length !== 2 || product(from) !== product(to)) return false;
+    this.#set(node, { id: x.id, block: x.block * product(from.slice(2)) });
+    return true;
+  }
+}
+
+const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1);

@@ -1,0 +1,116 @@
+import type { Layout, TensorSlot } from '@ecavg/protocol';
+import { Random } from '../random.js';
+import { assign } from './assign.js';
+import type { Member, PermutationGroup } from './groups.js';
+
+/** A tensor seen along one axis: [outer, units, inner], `inner` with the block of each unit. */
+interface View {
+  readonly slot: TensorSlot;
+  readonly outer: number;
+  readonly inner: number;
+}
+
+function viewOf(layout: Layout, { tensor, axis, block }: Member): View | undefined {
+  const slot = layout.tensors.find((t) => t.name === tensor);
+  if (!slot) return undefined;
+  const product = (dims: readonly number[]): number => dims.reduce((a, b) => a * b, 1);
+  return { slot, outer: product(slot.shape.slice(0, axis)), inner: product(slot.shape.slice(axis + 1)) * block };
+}
+
+/** Whether every tensor of a group is part of the layout: one that is not (frozen, say) does not travel, and can't be permuted. */
+export function canMove(layout: Layout, group: PermutationGroup): boolean {
+  return group.members.every((m) => viewOf(layout, m) !== undefined);
+}
+
+/** Moves units: unit i of the result is unit `order[i]` of `weights`. In place. */
+export function permute(layout: Layout, weights: Float32Array, group: PermutationGroup, order: Int32Array): void {
+  for (const member of group.members) {
+    const view = viewOf(layout, member);
+    if (!view) continue;
+    const { slot, outer, inner } = view;
+    const stretch = group.size * inner;
+    for (let o = 0; o < outer; o++) {
+      const start = slot.offset + o * stretch;
+      const old = weights.slice(start, start + stretch);
+      for (let i = 0; i < group.size; i++) {
+        const from = (order[i] as number) * inner;
+        weights.set(old.subarray(from, from + inner), start + i * inner);
+      }
+    }
+  }
+}
+
+/** Inner products of all units of `a` with all of `b` over the group's tensors; `skip` names tensors that do not count. */
+function similarities(
+  layout: Layout,
+  group: PermutationGroup,
+  a: Float32Array,
+  b: Float32Array,
+  skip: ReadonlySet<string>,
+): Float64Array {
+  const n = group.size;
+  const sums = new Float64Array(n * n);
+  for (const member of group.members) {
+    const view = skip.has(member.tensor) ? undefined : viewOf(layout, member);
+    if (!view) continue;
+    const { slot, outer, inner } = view;
+    for (let o = 0; o < outer; o++) {
+      const start = slot.offset + o * n * inner;
+      for (let i = 0; i < n; i++) {
+        const x = start + i * inner;
+        for (let j = 0; j < n; j++) {
+          const y = start + j * inner;
+          let dot = 0;
+          for (let k = 0; k < inner; k++) dot += (a[x + k] as number) * (b[y + k] as number);
+          sums[i * n + j] = (sums[i * n + j] as number) + dot;
+        }
+      }
+    }
+  }
+  return sums;
+}
+
+export interface Matched {
+  /** `layout.total` values: the same model with its units in the order that is nearest to the reference. */
+  readonly weights: Float32Array;
+  /** Units that changed places. */
+  readonly moved: number;
+  readonly sweeps: number;
+}
+
+/**
+ * Weight matching (Git Re-Basin; Ainsworth et al. 2023, arXiv:2209.04836, Algorithm 1): puts the hidden units of `weights` into the order in
+ * which they are most like those of `reference`, group by group by linear assignment, until nothing changes. The model computes the same as before.
+ * @param buffers tensors that move along but do not count, such as running statistics.
+ */
+export function matchWeights(
+  layout: Layout,
+  groups: readonly PermutationGroup[],
+  reference: Float32Array,
+  weights: Float32Array,
+  options: { readonly buffers?: readonly string[]; readonly seed?: number; readonly maxSweeps?: number } = {},
+): Matched {
+  const skip = new Set(options.buffers ?? []);
+  const current = weights.slice();
+  const movable = groups.filter((g) => canMove(layout, g));
+  const random = new Random(options.seed ?? 0, 'align');
+  let moved = 0;
+  let sweeps = 0;
+  for (let changed = true; changed && sweeps < (options.maxSweeps ?? 50); sweeps++) {
+    changed = false;
+    for (const g of random.shuffle([...movable.keys()])) {
+      const group = movable[g] as PermutationGroup;
+      const gain = similarities(layout, group, reference, current, skip);
+      const order = assign(gain, group.size);
+      const score = (at: (i: number) => number): number =>
+        order.reduce((s, _, i) => s + (gain[i * group.size + at(i)] as number), 0);
+      // Equal up to rounding is no improvement: two orders of like units would take turns for ever.
+      const now = score((i) => i);
+      if (score((i) => order[i] as number) - now <= 1e-9 * Math.abs(now) + 1e-12) continue;
+      permute(layout, current, group, order);
+      moved += order.filter((o, i) => o !== i).length;
+      changed = true;
+    }
+  }
+  return { weights: current, moved, sweeps };
+}
