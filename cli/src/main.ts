@@ -7,6 +7,7 @@ import { Command } from 'commander';
 import { demoCommand } from './demo/command.js';
 import { doctorCommand } from './doctor.js';
 import { modelCommand } from './model.js';
+import { reproduceCommand } from './reproduce/command.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -25,6 +26,7 @@ Examples:
   ecavg cloud --config cloud.yaml
   ecavg edge --config edge.yaml
   ecavg model prepare my.onnx      bring your own model
+  ecavg reproduce mnist            the paper's protocol and ours, in a table
   ecavg doctor                     what is installed and what works`,
   );
 for (const command of [
@@ -33,6 +35,7 @@ for (const command of [
   cloudCommand(),
   edgeCommand(),
   modelCommand(),
+  reproduceCommand(),
   doctorCommand(),
 ]) {
   program.addCommand(command);

@@ -1,5 +1,6 @@
 export { type Member as PermutationMember, type PermutationGroup, permutationGroups } from './align/groups.js';
 export { type Matched, matchWeights, permute } from './align/match.js';
+export { refreshStatistics } from './align/refresh.js';
 export { type Artifact, prepareArtifact, readArtifact, updateArtifact } from './artifact.js';
 export { type TrainingInfo, trainingInfo, trainingLayout } from './autodiff/info.js';
 export { LOSSES, type Loss, type LossOptions } from './autodiff/losses.js';
@@ -12,6 +13,8 @@ export { type DataSet, labelHistogram, sampleSize, type View } from './data/data
 export { cacheDir, loadMnist } from './data/mnist.js';
 export { DATA_SETS, type DataSetName, loadDataSet } from './data/sources.js';
 export { partitionBySite, partitionDirichlet, type Split, skew, splitByGroup, standardSplit } from './data/split.js';
+export { loadStandard, STANDARD_SETS, type StandardSet } from './data/standard.js';
+export { loadSteel, subset } from './data/steel.js';
 export { faultFrequencies, simulateVibration, type VibrationOptions } from './data/vibration.js';
 export { type FolderManifest, readArtifactFolder, writeArtifactFolder } from './folder.js';
 export { GraphBuilder, OPSET } from './onnx/builder.js';

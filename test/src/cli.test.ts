@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -21,7 +21,7 @@ const config = (name: string, text: string): string => {
 
 describe('command line', () => {
   test('--help of every command shows examples and exits with 0', () => {
-    for (const command of [[], ['demo'], ['broker'], ['cloud'], ['edge'], ['doctor']]) {
+    for (const command of [[], ['demo'], ['broker'], ['cloud'], ['edge'], ['doctor'], ['reproduce']]) {
       const { code, out } = ecavg([...command, '--help']);
       assert.equal(code, 0);
       assert.match(out, /Example/i, command.join());
@@ -108,5 +108,22 @@ describe('command line', () => {
     const tfjs = by.get('engine tfjs-node');
     assert.ok(tfjs?.ok || /npm (install|rebuild) @tensorflow\/tfjs-node/.test(tfjs?.detail ?? ''), tfjs?.detail);
     assert.equal(ecavg(['doctor', '--influx', 'http://127.0.0.1:1']).code, 1);
+  });
+
+  test('reproduce prints the table, writes a report, and goes on where it stopped', () => {
+    const report = join(folder, 'reproduce.json');
+    const args = ['reproduce', 'mnist', '--quick', '--work', join(folder, 'lab'), '--report', report];
+    const first = ecavg(args);
+    assert.equal(first.code, 0, first.err);
+    for (const column of ['edge before', 'server', 'edge after', 'bytes up', 'plain average (the paper)'])
+      assert.ok(first.out.includes(column), column);
+    const { rows } = JSON.parse(readFileSync(report, 'utf8')) as { rows: { server: number }[] };
+    assert.equal(rows.length, 5);
+    const again = ecavg(args);
+    assert.match(again.err, /taken from an earlier run/);
+    assert.deepEqual(JSON.parse(readFileSync(report, 'utf8')).rows, rows);
+    const missing = ecavg(['reproduce', 'cifar10', '--data', join(folder, 'none')]);
+    assert.equal(missing.code, 2);
+    assert.match(missing.err, /data_batch_1\.bin/);
   });
 });
