@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { type Combined, combine, type Update } from './aggregation/combine.js';
 import { type Plain, type ServerState, serverStep } from './aggregation/serverOptimizer.js';
 import type { CloudConfig } from './config.js';
+import { Parts } from './parts.js';
 import type { References } from './references.js';
 import type { Accepted } from './roundStore.js';
 
@@ -23,6 +24,8 @@ export interface Aggregate {
   readonly weights: Float32Array;
   readonly combined: Combined;
   readonly state: ServerState;
+  /** What it was made of, for the guard. */
+  readonly parts: Parts;
 }
 
 /** Makes one model of accepted updates: weighting, clipping, combiner and the server's optimiser, as configured. */
@@ -56,7 +59,10 @@ export class Aggregator {
     const { weights, state } = serverStep(base.weights, combined.difference, strategy.server, before, plain);
     const variances = base.model.graph ? varianceTensors(base.model.graph) : [];
     for (const name of variances) keepPositive(base.weights, weights, rangeOf(base, name));
-    return { weights, combined, state };
+    const parts = new Parts(base, updates, combined, (w) => {
+      for (const name of variances) keepPositive(base.weights, w, rangeOf(base, name));
+    });
+    return { weights, combined, state, parts };
   }
 
   /** Keeps the server's moments for the rounds on version `sha256`; call it before the version is registered. */

@@ -121,6 +121,12 @@ export const cloudConfigSchema = z.strictObject({
     .strictObject({
       /** How much accuracy on the guard's samples a new version may lose, in [0, 1]. */
       tolerance: z.number().min(0).max(1).default(0.01),
+      /** What is tried, in this order, before the previous version is kept. */
+      ladder: z.array(z.enum(['realign', 'leave-out', 'shrink'])).default(['realign', 'leave-out', 'shrink']),
+      /** Edges that are tried to be left out, the most suspect ones. */
+      suspects: z.int().min(1).default(4),
+      /** Edges whose own models are measured each round, those that count most. */
+      measured: z.int().min(0).default(4),
     })
     .prefault({}),
   /** What fine-tunes. ort: ONNX Runtime. tfjs-node: TensorFlow, where `@tensorflow/tfjs-node` is installed. */

@@ -5,26 +5,18 @@ import {
   Evaluator,
   ModelError,
   openData,
+  refreshStatistics,
   splitByGroup,
   type Trainer,
   type View,
 } from '@ecavg/models';
 import type { CloudConfig } from './config.js';
 
-/** What became of a candidate, and the figures that decided it. */
-export interface Verdict {
-  readonly decision: 'fine-tuned' | 'average' | 'kept-previous';
-  /** Weights of the new version; undefined where the previous one is kept. */
-  readonly weights: Float32Array | undefined;
-  readonly previous: Evaluation;
-  readonly average: Evaluation;
-  readonly fineTuned: Evaluation | undefined;
-}
-
 /** Holds the cloud's reference samples: tunes on one part, judges on the other, which is never tuned on. */
 export class Judge {
   private constructor(
     private readonly config: CloudConfig,
+    private readonly artifact: Pick<Artifact, 'info'>,
     private readonly trainer: Trainer,
     private readonly evaluator: Evaluator,
     private readonly tuning: View,
@@ -46,39 +38,24 @@ export class Judge {
   ): Promise<Judge> {
     const trainer = await createTrainer(artifact, { engine: config.engine, threads: config.threads });
     const evaluator = await Evaluator.create(artifact.model, artifact.layout, config.threads);
-    return new Judge(config, trainer, evaluator, reference.tuning, reference.guard);
+    return new Judge(config, artifact, trainer, evaluator, reference.tuning, reference.guard);
   }
 
   evaluate(weights: Float32Array): Promise<Evaluation> {
     return this.evaluator.classify(weights, this.guard);
   }
 
-  /**
-   * Fine-tunes the average (transfer learning) and takes the better of both, unless it is worse than the
-   * previous version by more than the tolerance: then averaging did harm and the previous one stays.
-   */
-  async decide(previousWeights: Float32Array, averageWeights: Float32Array, round: number): Promise<Verdict> {
-    const previous = await this.evaluate(previousWeights);
-    const average = await this.evaluate(averageWeights);
-    const tuned = await this.#fineTune(averageWeights, round);
-    const fineTuned = tuned && (await this.evaluate(tuned));
-    const useTuned = tuned !== undefined && fineTuned !== undefined && fineTuned.accuracy >= average.accuracy;
-    const [weights, score] = useTuned ? [tuned, fineTuned] : [averageWeights, average];
-    const harmful =
-      !(score.accuracy >= previous.accuracy - this.config.guard.tolerance) || !Number.isFinite(score.loss);
-    return {
-      decision: harmful ? 'kept-previous' : useTuned ? 'fine-tuned' : 'average',
-      weights: harmful ? undefined : weights,
-      previous,
-      average,
-      fineTuned,
-    };
-  }
-
   /** The cloud's own difference from a version, trained on its reference samples; undefined without fine-tuning. */
   async ownDifference(base: Float32Array, round: number): Promise<Float32Array | undefined> {
-    const tuned = await this.#fineTune(base, round);
+    const tuned = await this.fineTune(base, round);
     return tuned?.map((w, i) => w - (base[i] as number));
+  }
+
+  /** Takes the statistics of batch normalisation anew: those of an average of matched models are off. */
+  refresh(weights: Float32Array, round: number): Promise<Float32Array> {
+    return refreshStatistics(this.trainer, this.artifact.info, weights, this.tuning, {
+      seed: this.config.model.seed + round,
+    });
   }
 
   async release(): Promise<void> {
@@ -86,7 +63,8 @@ export class Judge {
     await this.evaluator.release();
   }
 
-  async #fineTune(weights: Float32Array, round: number): Promise<Float32Array | undefined> {
+  /** Transfer learning on the reference samples; undefined where it is off, or diverged. */
+  async fineTune(weights: Float32Array, round: number): Promise<Float32Array | undefined> {
     const { epochs, learningRate, momentum } = this.config.fineTune;
     if (epochs === 0) return undefined;
     this.trainer.setWeights(weights);

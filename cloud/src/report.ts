@@ -1,5 +1,6 @@
 import type { MetricsMessage } from '@ecavg/protocol';
 import type { CloudConfig } from './config.js';
+import { chosenScore } from './guard.js';
 import type { InboxCounters } from './inbox.js';
 import type { RoundOutcome } from './rounds.js';
 import { finiteFields, type Point } from './telemetry/points.js';
@@ -12,8 +13,9 @@ export function roundPoints(names: Names, outcome: RoundOutcome, wire: InboxCoun
   const at = Date.now();
   const tags = { fleet: names.fleet, model: names.model };
   const rejected = Object.values(wire.rejected).reduce((a, n) => a + n, 0);
-  const chosen = verdict.decision === 'fine-tuned' ? verdict.fineTuned : verdict.average;
-  const score = verdict.weights ? chosen : verdict.previous;
+  const score = chosenScore(verdict);
+  const [first] = verdict.attempts;
+  const last = verdict.attempts.at(-1);
   const round: Point = {
     measurement: 'ecavg_round',
     tags: { ...tags, decision: verdict.decision },
@@ -24,10 +26,10 @@ export function roundPoints(names: Names, outcome: RoundOutcome, wire: InboxCoun
       updates: updates.length,
       samples: updates.reduce((a, u) => a + u.samples, 0),
       accuracy_previous: verdict.previous.accuracy,
-      accuracy_average: verdict.average.accuracy,
-      accuracy_fine_tuned: verdict.fineTuned?.accuracy,
+      accuracy_average: first.average.accuracy,
+      accuracy_fine_tuned: first.fineTuned?.accuracy,
       loss_previous: verdict.previous.loss,
-      loss_average: verdict.average.loss,
+      loss_average: first.average.loss,
       duration_seconds: seconds,
     }),
     at,
@@ -35,7 +37,7 @@ export function roundPoints(names: Names, outcome: RoundOutcome, wire: InboxCoun
   const model: Point = {
     measurement: 'ecavg_model',
     tags,
-    fields: finiteFields({ version, parameters, accuracy: score?.accuracy, loss: score?.loss }),
+    fields: finiteFields({ version, parameters, accuracy: score.accuracy, loss: score.loss }),
     at,
   };
   const total: Point = {
@@ -49,7 +51,24 @@ export function roundPoints(names: Names, outcome: RoundOutcome, wire: InboxCoun
     },
     at,
   };
-  return [round, model, total];
+  const { indicators } = verdict;
+  const guard: Point = {
+    measurement: 'ecavg_guard',
+    tags: { ...tags, decision: verdict.decision, rung: verdict.weights ? (last?.rung ?? 'aggregate') : 'none' },
+    fields: finiteFields({
+      round: state.round,
+      attempts: verdict.attempts.length,
+      left_out: verdict.weights ? (last?.leftOut.length ?? 0) : 0,
+      over_previous: indicators.overPrevious,
+      over_best_edge: indicators.overBestEdge,
+      cosine_mean: indicators.cosineMean,
+      cosine_least: indicators.cosineLeast,
+      norm_outliers: indicators.normOutliers,
+      loss_barrier: indicators.lossBarrier,
+    }),
+    at,
+  };
+  return [round, model, total, guard];
 }
 
 /** A report of an edge: every measured value is a field of its name in snake case. */

@@ -7,7 +7,8 @@ import type { ServerState } from './aggregation/serverOptimizer.js';
 import { type CloudConfig, codecOptions } from './config.js';
 import { nextVersion } from './difference.js';
 import type { EventLog } from './events.js';
-import type { Judge, Verdict } from './judge.js';
+import { chosenScore, Guard, type Verdict } from './guard.js';
+import type { Judge } from './judge.js';
 import type { Members } from './members.js';
 import type { Publisher } from './publisher.js';
 import type { Registry } from './registry.js';
@@ -47,6 +48,7 @@ const CODING_LOSS = 0.002;
  */
 export class RoundManager {
   readonly queue = new SerialQueue();
+  readonly #guard: Guard;
   #current: Artifact;
   #deadline: NodeJS.Timeout | undefined;
   #settle: { version: number; until: number; timer: NodeJS.Timeout } | undefined;
@@ -60,6 +62,7 @@ export class RoundManager {
     initial: Artifact,
   ) {
     this.#current = initial;
+    this.#guard = new Guard(parts.judge, parts.config);
   }
 
   get finished(): boolean {
@@ -213,13 +216,14 @@ export class RoundManager {
     const { weights: base } = this.#current;
     const own = (): Promise<Float32Array | undefined> => judge.ownDifference(base, state.round);
     const aggregate = await aggregator.aggregate(this.#current, updates, own, (edge) => members.reliability(edge));
-    const verdict = await judge.decide(base, aggregate.weights, state.round);
+    const verdict = await this.#guard.decide(base, aggregate.weights, aggregate.parts, state.round);
     const difference = verdict.weights && (await this.#register(state, verdict, verdict.weights, aggregate.state));
     await store.finish();
     const version = registry.head?.version ?? 0;
     const seconds = (Date.now() - state.openedAt) / 1000;
     const headers = updates.map((u) => u.header);
     this.parts.closed({ state, updates: headers, verdict, version, seconds });
+    const [first] = verdict.attempts;
     const figures = {
       round: state.round,
       decision: verdict.decision,
@@ -229,8 +233,16 @@ export class RoundManager {
       combiner: config.strategy.combiner,
       clipped: aggregate.combined.clipped,
       previous: verdict.previous.accuracy,
-      average: verdict.average.accuracy,
-      fineTuned: verdict.fineTuned?.accuracy ?? null,
+      average: first.average.accuracy,
+      fineTuned: first.fineTuned?.accuracy ?? null,
+      accuracy: chosenScore(verdict).accuracy,
+      attempts: verdict.attempts.map(({ rung, leftOut, average, fineTuned }) => ({
+        rung,
+        leftOut,
+        average: average.accuracy,
+        fineTuned: fineTuned?.accuracy ?? null,
+      })),
+      indicators: verdict.indicators,
       seconds,
     };
     log[verdict.weights ? 'info' : 'warn'](figures, 'round closed');
@@ -252,11 +264,12 @@ export class RoundManager {
     moments: ServerState,
   ): Promise<Uint8Array> {
     const { registry, judge, config, log, aggregator } = this.parts;
-    const chosen = verdict.decision === 'fine-tuned' ? verdict.fineTuned : verdict.average;
+    const [first] = verdict.attempts;
+    const chosen = chosenScore(verdict);
     let score = chosen;
     const next = await nextVersion(this.#current, weights, PRESETS[config.publish.difference], async (decoded) => {
       score = await judge.evaluate(decoded);
-      return score.accuracy >= (chosen?.accuracy ?? 0) - CODING_LOSS;
+      return score.accuracy >= chosen.accuracy - CODING_LOSS;
     });
     if (next.lossless) score = chosen;
     const { artifact, difference } = next;
@@ -266,11 +279,11 @@ export class RoundManager {
       round: state.round,
       createdAt: Date.now(),
       metrics: {
-        accuracy: score?.accuracy ?? 0,
-        loss: score?.loss ?? 0,
+        accuracy: score.accuracy,
+        loss: score.loss,
         previousAccuracy: verdict.previous.accuracy,
-        averageAccuracy: verdict.average.accuracy,
-        ...(verdict.fineTuned ? { fineTunedAccuracy: verdict.fineTuned.accuracy } : {}),
+        averageAccuracy: first.average.accuracy,
+        ...(first.fineTuned ? { fineTunedAccuracy: first.fineTuned.accuracy } : {}),
         updates: this.parts.store.accepted.length,
         differenceBytes: bytes,
       },

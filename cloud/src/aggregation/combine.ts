@@ -1,6 +1,7 @@
 import { type Gram, gramMatrix, norm, scaledGram } from './gram.js';
 import { clipFactors, coordinateMedian, fltrust, geometricMedian, multiKrum, trimmedMean } from './robust.js';
 import { type Addable, withBlocks } from './rows.js';
+import { Sketch } from './sketch.js';
 import { type Contribution, type Weighted, type Weighting, type WeightingOptions, weigh } from './weighting.js';
 
 export const COMBINERS = ['mean', 'median', 'trimmed-mean', 'multi-krum', 'geometric-median', 'fltrust'] as const;
@@ -35,6 +36,8 @@ export interface Combined {
   readonly shares: readonly number[];
   /** Euclidean length of each update, before clipping. */
   readonly norms: readonly number[];
+  /** Cosine of each update with the difference, estimated (see Sketch). */
+  readonly cosines: readonly number[];
   /** Updates that were shortened. */
   readonly clipped: number;
 }
@@ -78,17 +81,20 @@ const coefficients = ({ weights, scales }: Weighted, clips: readonly number[]): 
 
 async function meanOf({ updates, length, options, weighted }: Work): Promise<Combined> {
   const scratch = new Float32Array(length);
+  const sketch = new Sketch(length, updates.length);
   const norms: number[] = [];
-  for (const update of updates) {
+  for (const [k, update] of updates.entries()) {
     scratch.fill(0);
     await update.addTo(scratch, 1);
+    sketch.take(k, 0, scratch);
     let square = 0;
     for (let i = 0; i < length; i++) square += (scratch[i] as number) ** 2;
     norms.push(Math.sqrt(square));
   }
   const clips = options.clip > 0 ? clipFactors(diagonal(norms), options.clip) : norms.map(() => 1);
   const shares = coefficients(weighted, clips);
-  return { difference: await sumOf(updates, shares, scratch.fill(0)), shares, norms, clipped: count(clips) };
+  const difference = await sumOf(updates, shares, scratch.fill(0));
+  return { difference, shares, norms, cosines: sketch.cosines(difference), clipped: count(clips) };
 }
 
 const diagonal = (norms: readonly number[]): Gram =>
@@ -103,8 +109,10 @@ async function sumOf(updates: readonly Update[], shares: readonly number[], out:
 async function robust({ updates, length, options, folder, weighted }: Work, own?: Float32Array): Promise<Combined> {
   return withBlocks(updates, length, folder, async (blocks) => {
     const trusted = options.combiner === 'fltrust' && own;
+    const sketch = new Sketch(length, updates.length);
     let gram: Gram = [];
     for await (const { from, rows } of blocks()) {
+      for (const [k, row] of rows.entries()) sketch.take(k, from, row);
       const all = trusted ? [...rows, own.subarray(from, from + (rows[0]?.length ?? 0))] : rows;
       gram = plus(gram, gramMatrix(all));
     }
@@ -121,7 +129,8 @@ async function robust({ updates, length, options, folder, weighted }: Work, own?
         if (combiner === 'median') coordinateMedian(scaled, out);
         else trimmedMean(scaled, options.trim, out);
       }
-      return { difference, shares: updates.map(() => 1 / updates.length), ...figures };
+      const shares = updates.map(() => 1 / updates.length);
+      return { difference, shares, cosines: sketch.cosines(difference), ...figures };
     }
     const scaled = scaledGram(gram, trusted ? [...factors, 1] : factors);
     const chosen =
@@ -131,7 +140,8 @@ async function robust({ updates, length, options, folder, weighted }: Work, own?
           ? fltrust(scaled)
           : geometricMedian(scaled, weighted.weights);
     const shares = chosen.map((c, k) => c * (factors[k] as number));
-    return { difference: await sumOf(updates, shares, new Float32Array(length)), shares, ...figures };
+    const difference = await sumOf(updates, shares, new Float32Array(length));
+    return { difference, shares, cosines: sketch.cosines(difference), ...figures };
   });
 }
 

@@ -8,7 +8,14 @@ export interface Point {
 }
 
 /** The measurements that the cloud writes; docs/telemetry.md describes their tags and fields. */
-export const MEASUREMENTS = ['ecavg_round', 'ecavg_edge', 'ecavg_model', 'ecavg_wire', 'ecavg_reject'] as const;
+export const MEASUREMENTS = [
+  'ecavg_round',
+  'ecavg_guard',
+  'ecavg_edge',
+  'ecavg_model',
+  'ecavg_wire',
+  'ecavg_reject',
+] as const;
 export type Measurement = (typeof MEASUREMENTS)[number];
 
 /** Where points go. `write` never throws and never blocks a round: failures are logged and counted. */
