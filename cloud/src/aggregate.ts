@@ -10,6 +10,7 @@ import type { CloudConfig } from './config.js';
 import { Parts } from './parts.js';
 import type { References } from './references.js';
 import type { Accepted } from './roundStore.js';
+import type { Slices } from './slices.js';
 
 /** A running variance may not fall below this share of what it was: quantised updates could make it negative. */
 const LEAST_VARIANCE = 1e-3;
@@ -28,6 +29,17 @@ export interface Aggregate {
   readonly parts: Parts;
 }
 
+export interface AggregateOptions {
+  /** Makes the cloud's own difference from the base, where the combiner wants one. */
+  readonly own?: () => Promise<Float32Array | undefined>;
+  /** In [0, 1], by edge; default 1. */
+  readonly reliability?: (edge: string) => number;
+  /** Versions between an update's base, by its sha256, and `base`; default 0. */
+  readonly staleness?: (sha256: string) => number;
+}
+
+const nameOf = ({ header }: Accepted): string => `${header.edge}@${header.round}`;
+
 /** Makes one model of accepted updates: weighting, clipping, combiner and the server's optimiser, as configured. */
 export class Aggregator {
   constructor(
@@ -35,22 +47,17 @@ export class Aggregator {
     /** Of this model: the server's moments, and room for large updates. */
     private readonly folder: string,
     private readonly references: References,
+    private readonly slices: Slices,
   ) {}
 
-  /**
-   * @param own makes the cloud's own difference from the base, where the combiner wants one.
-   * @param reliability in [0, 1], by edge.
-   */
-  async aggregate(
-    base: Artifact,
-    accepted: readonly Accepted[],
-    own: () => Promise<Float32Array | undefined>,
-    reliability: (edge: string) => number = () => 1,
-  ): Promise<Aggregate> {
+  async aggregate(base: Artifact, accepted: readonly Accepted[], about: AggregateOptions = {}): Promise<Aggregate> {
     const { strategy } = this.config;
-    const inOrder = [...accepted].sort((a, b) => (a.header.edge < b.header.edge ? -1 : 1));
-    const updates = inOrder.map((a) => this.#update(base, a, reliability(a.header.edge)));
-    const mine = strategy.combiner === 'fltrust' ? await own() : undefined;
+    const { own, reliability = () => 1, staleness = () => 0 } = about;
+    const inOrder = [...accepted].sort((a, b) => (nameOf(a) < nameOf(b) ? -1 : 1));
+    const updates: Update[] = [];
+    for (const a of inOrder)
+      updates.push(await this.#update(base, a, reliability(a.header.edge), staleness(a.header.base)));
+    const mine = strategy.combiner === 'fltrust' ? await own?.() : undefined;
     const work = join(this.folder, 'work');
     await mkdir(work, { recursive: true });
     const combined = await combine(updates, base.layout.total, strategy, work, mine);
@@ -72,10 +79,10 @@ export class Aggregator {
     await writeDurable(join(this.#moments, sha256), pack(moments));
   }
 
-  /** Removes the moments of all versions but this one. */
-  async prune(sha256: string): Promise<void> {
+  /** Removes the moments of all versions but these. */
+  async prune(kept: readonly string[]): Promise<void> {
     for (const name of await listFolder(this.#moments)) {
-      if (name !== sha256) await rm(join(this.#moments, name), { force: true });
+      if (!kept.includes(name)) await rm(join(this.#moments, name), { force: true });
     }
   }
 
@@ -90,17 +97,27 @@ export class Aggregator {
     return { ...(m && { m: toFloats(m) }), ...(v && { v: toFloats(v) }) };
   }
 
-  #update(base: Artifact, { header, path }: Accepted, reliability: number): Update {
+  async #update(base: Artifact, { header, path }: Accepted, reliability: number, staleness: number): Promise<Update> {
     const { references } = this;
-    const { edge, samples, steps, labels } = header;
+    const { edge, samples, steps, labels, width } = header;
+    const slice = width === undefined ? undefined : await this.slices.of(width);
+    const layout = slice?.layout ?? base.layout;
+    const decode = async (accumulator: Float32Array, weight: number): Promise<void> => {
+      const { payload } = decodeUpdate(await readFile(path));
+      const coder = codec(header.codec);
+      const used = coder.referenceOf?.(payload);
+      const reference = used ? await references.get(edge, used, layout.total) : undefined;
+      coder.accumulate(payload, layout, weight, accumulator, reference);
+    };
     return {
-      about: { edge, samples, steps, ...(labels && { labels }), staleness: 0, reliability },
+      about: { edge, samples, steps, ...(labels && { labels }), staleness, reliability },
+      holds: slice?.positions,
       async addTo(accumulator, weight) {
-        const { payload } = decodeUpdate(await readFile(path));
-        const coder = codec(header.codec);
-        const used = coder.referenceOf?.(payload);
-        const reference = used ? await references.get(edge, used, base.layout.total) : undefined;
-        coder.accumulate(payload, base.layout, weight, accumulator, reference);
+        if (!slice) return decode(accumulator, weight);
+        const narrow = new Float32Array(layout.total);
+        await decode(narrow, weight);
+        for (const [i, at] of slice.positions.entries())
+          accumulator[at] = (accumulator[at] as number) + (narrow[i] as number);
       },
     };
   }

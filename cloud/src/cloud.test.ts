@@ -12,6 +12,7 @@ import { EventLog } from './events.js';
 import { Members } from './members.js';
 import { Registry } from './registry.js';
 import { type RoundState, RoundStore } from './roundStore.js';
+import { Slices } from './slices.js';
 import { EmbeddedTelemetry } from './telemetry/embedded.js';
 
 const root = mkdtempSync(join(tmpdir(), 'ecavg-cloud-'));
@@ -57,6 +58,7 @@ const state: RoundState = {
   openedAt: 0,
   deadlineAt: 1,
   participants: ['a', 'b'],
+  selected: false,
   epochs: 1,
 };
 
@@ -68,8 +70,8 @@ async function acceptInto(store: RoundStore, edge: string, value: number, sample
 
 async function averageOf(store: RoundStore, folder: string, strategy: object = {}): Promise<Float32Array> {
   const config = cloudConfigSchema.parse({ dataDir: folder, model: { id: 'm' }, strategy: { clip: 0, ...strategy } });
-  const aggregator = new Aggregator(config, folder, store.references);
-  return (await aggregator.aggregate(artifact, store.accepted, async () => undefined)).weights;
+  const aggregator = new Aggregator(config, folder, store.references, new Slices(artifact, config));
+  return (await aggregator.aggregate(artifact, store.accepted)).weights;
 }
 
 describe('federated average', () => {
@@ -104,14 +106,14 @@ test('the server’s moments go from version to version, and those of others are
     model: { id: 'm' },
     strategy: { server: { name: 'fedavgm', momentum: 0.5 } },
   });
-  const aggregator = new Aggregator(config, folder, store.references);
+  const aggregator = new Aggregator(config, folder, store.references, new Slices(artifact, config));
   const once = async (): Promise<number> => {
-    const { weights, state: moments } = await aggregator.aggregate(artifact, store.accepted, async () => undefined);
+    const { weights, state: moments } = await aggregator.aggregate(artifact, store.accepted);
     await aggregator.keep(artifact.sha256, moments);
     return (weights[0] as number) - (artifact.weights[0] as number);
   };
   const moved = [await once(), await once()];
-  await aggregator.prune('another');
+  await aggregator.prune(['another']);
   moved.push(await once());
   // m = 1, then 0.5 * 1 + 1, and from the start again.
   [1, 1.5, 1].forEach((expected, i) => {
@@ -149,6 +151,18 @@ describe('round store', () => {
     }
     assert.deepEqual(readdirSync(join(folder, 'inbox')), []);
   });
+  test('in an asynchronous round an edge may answer earlier rounds too, each once, also across a crash', async () => {
+    const folder = join(root, 'late');
+    const store = await RoundStore.open(folder);
+    await store.save({ ...state, round: 3 });
+    const answers = [2, 3].map((round) => ({ round, ...update('a', 1, 10, round) }));
+    for (const { id, blob } of answers) await store.accept(id, decodeUpdate(blob).header, blob);
+    const open = await RoundStore.open(folder);
+    assert.equal(open.accepted.length, 2);
+    await open.finish();
+    for (const s of [open, await RoundStore.open(folder)])
+      for (const { round, id } of answers) assert.equal(s.acceptedId(round, 'a'), id);
+  });
 });
 
 const SOURCE = { from: 'mlp', batch: 4 };
@@ -176,6 +190,45 @@ describe('registry', () => {
     assert.deepEqual((await again.load(head)).weights, next.weights);
     writeFileSync(join(folder, 'blobs', `${next.sha256}.blob`), 'garbage');
     await assert.rejects(again.load(head), /is damaged/);
+  });
+  test('a version on trial is not in force until it is promoted; a restore withdraws it and brings an old one back as new', async () => {
+    const folder = join(root, 'trial');
+    const registry = await Registry.open(folder, SOURCE);
+    const moved = (by: number) =>
+      updateArtifact(
+        artifact,
+        artifact.weights.map((w) => w + by),
+      );
+    const trial = { edges: ['a'], until: 9 };
+    await registry.add(artifact, { round: 0, createdAt: 1, metrics: {} });
+    await registry.add(moved(1), { round: 1, createdAt: 2, metrics: {}, canary: trial });
+    assert.deepEqual([registry.head?.version, registry.canary?.version], [1, 2]);
+    await registry.promote();
+    assert.deepEqual([registry.head?.version, registry.canary], [2, undefined]);
+    await registry.add(moved(2), { round: 2, createdAt: 3, metrics: {}, canary: trial });
+    const back = await registry.restore(1, 4);
+    const shown = (r: Registry) => r.versions.map((v) => [v.version, v.state, v.sha256.slice(0, 6), v.restores ?? 0]);
+    const [first, second, third] = [artifact, moved(1), moved(2)].map((a) => a.sha256.slice(0, 6));
+    const expected = [
+      [1, 'current', first, 0],
+      [2, 'current', second, 0],
+      [3, 'withdrawn', third, 0],
+      [4, 'current', first, 1],
+    ];
+    assert.deepEqual(shown(registry), expected);
+    assert.deepEqual([back.parent, registry.head?.version], [moved(1).sha256, 4]);
+    await registry.pin(4);
+    const again = await Registry.open(folder, SOURCE);
+    assert.deepEqual([shown(again), again.pinned], [expected, 4]);
+    assert.deepEqual((await again.load(back)).weights, artifact.weights);
+    // What an update may be based on: not what was rolled back, nor what never came into force.
+    assert.deepEqual(
+      [artifact, moved(1), moved(2)].map((a) => again.staleness(a.sha256)),
+      [0, undefined, undefined],
+    );
+    await again.add(moved(3), { round: 3, createdAt: 5, metrics: {} });
+    assert.equal(again.staleness(artifact.sha256), 1);
+    await assert.rejects(again.restore(17, 5), ConfigError);
   });
   test('another architecture or batch in the settings is refused, and a damaged index is named', async () => {
     const folder = join(root, 'source');

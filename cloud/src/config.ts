@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { COMBINERS } from './aggregation/combine.js';
 import { SERVER_OPTIMIZERS } from './aggregation/serverOptimizer.js';
 import { WEIGHTING_DEFAULTS, WEIGHTINGS } from './aggregation/weighting.js';
+import { SELECTIONS } from './selection.js';
 
 const identifier = z.string().regex(IDENTIFIER, 'use 1-64 letters, digits, "_", "-" or "."');
 const share = z.number().gt(0).lt(1);
@@ -47,7 +48,13 @@ export const cloudConfigSchema = z.strictObject({
       intervalSeconds: z.number().min(0).max(2_000_000).default(60),
       /** Edges that must be online before a round opens. */
       minEdges: z.int().min(1).default(1),
-      /** Share of the edges online at the opening whose updates are needed to close. */
+      /** sync: everybody trains from one version. async: each at its own pace, and every `buffer` updates make a version (FedBuff). */
+      mode: z.enum(['sync', 'async']).default('sync'),
+      /** Updates that make a version in asynchronous rounds. */
+      buffer: z.int().min(1).max(100_000).default(10),
+      /** Versions that an update may lie behind in asynchronous rounds. */
+      maxStaleness: z.int().min(0).max(18).default(10),
+      /** Share of the wanted updates that are needed to close at the deadline. */
       quorum: z.number().gt(0).max(1).default(0.6),
       deadlineSeconds: z.number().min(0.1).default(300),
       /** How long to wait for the edges' reports on a new version before the next round opens. */
@@ -56,6 +63,16 @@ export const cloudConfigSchema = z.strictObject({
       pretrainEpochs: z.int().min(1).default(10),
       epochs: z.int().min(1).default(2),
       ...trainSchema,
+    })
+    .prefault({}),
+  /** Who is asked to train in a synchronous round. */
+  selection: z
+    .strictObject({
+      policy: z.enum(SELECTIONS).default('all'),
+      /** Updates that a round wants; 0: one of every edge that is online. */
+      count: z.int().min(0).default(0),
+      /** So many times as many edges are asked, and the round closes with the first that answer. */
+      overSelect: z.number().min(1).max(10).default(1.3),
     })
     .prefault({}),
   /** How updates become one: weighting x combiner x server optimiser (docs/strategies.md). */
@@ -127,6 +144,21 @@ export const cloudConfigSchema = z.strictObject({
       suspects: z.int().min(1).default(4),
       /** Edges whose own models are measured each round, those that count most. */
       measured: z.int().min(0).default(4),
+    })
+    .prefault({}),
+  /** A new version goes to a share of the edges first, and their reports decide. */
+  canary: z
+    .strictObject({
+      /** 0: no trial. */
+      share: z.number().min(0).max(1).default(0),
+      /** Reports without which the version is withdrawn. */
+      minReports: z.int().min(1).default(1),
+      waitSeconds: z.number().min(0.1).max(2_000_000).default(300),
+      /** Accuracy that the trying edges may lose on average, on their own validation samples, in [0, 1]. */
+      tolerance: z.number().min(0).max(1).default(0.01),
+      /** An edge that loses more than this is hurt, and at most this share of them may be. */
+      hurtTolerance: z.number().min(0).max(1).default(0.05),
+      maxHurt: z.number().min(0).max(1).default(0.34),
     })
     .prefault({}),
   /** What fine-tunes. ort: ONNX Runtime. tfjs-node: TensorFlow, where `@tensorflow/tfjs-node` is installed. */

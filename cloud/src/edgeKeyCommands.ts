@@ -1,8 +1,8 @@
 import { join } from 'node:path';
-import { ConfigError, loadConfig } from '@ecavg/runtime';
-import { Command, InvalidArgumentError } from 'commander';
-import { cloudConfigSchema } from './config.js';
+import { ConfigError } from '@ecavg/runtime';
+import { type Command, InvalidArgumentError } from 'commander';
 import { EdgeKeys } from './edgeKeys.js';
+import { type CloudFlags, cloudSubcommand, readCloudFile } from './subcommand.js';
 
 const UNITS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
@@ -13,26 +13,19 @@ function duration(text: string): number {
   return ms;
 }
 
-interface Flags {
-  readonly config?: string;
+interface Flags extends CloudFlags {
+  readonly fleet?: string;
 }
 
-function keysOf({ config }: Flags): EdgeKeys {
-  const { dataDir, enrolment } = loadConfig(cloudConfigSchema, {
-    file: config,
-    env: { prefix: 'ECAVG_CLOUD_', variables: process.env },
-  });
-  return new EdgeKeys(join(dataDir, 'keys'), enrolment.mode);
+function keysOf(flags: Flags): EdgeKeys {
+  const file = readCloudFile(flags);
+  const model = file.models.find((m) => flags.fleet === undefined || m.fleet === flags.fleet);
+  if (!model) throw new ConfigError(`no fleet ${flags.fleet}: there are ${file.models.map((m) => m.fleet).join(', ')}`);
+  return new EdgeKeys(join(model.dataDir, 'keys'), file.enrolment.mode);
 }
 
 const withConfig = (name: string, description: string, examples: string): Command =>
-  new Command(name)
-    .description(description)
-    .option('-c, --config <file>', "the cloud's YAML file")
-    .addHelpText(
-      'after',
-      `\nThe cloud may run meanwhile: what these commands change is in force at once.\n\nExamples:\n${examples}`,
-    );
+  cloudSubcommand(name, description, examples).option('--fleet <name>', 'which fleet, where the cloud has several');
 
 /** Subcommands of `ecavg cloud` that manage the keys of edges. */
 export function edgeKeyCommands(): Command[] {

@@ -8,7 +8,13 @@ export interface CloudEvent {
     | 'accepted'
     | 'rejected'
     | 'round-closed'
+    | 'round-cancelled'
     | 'deadline-extended'
+    | 'canary-started'
+    | 'canary-decided'
+    | 'received'
+    | 'restored'
+    | 'pinned'
     | 'report'
     | 'finished';
   readonly data: Readonly<Record<string, unknown>>;

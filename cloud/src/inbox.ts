@@ -18,6 +18,7 @@ import {
 import type { Logger, MqttClient } from '@ecavg/runtime';
 import type { EdgeKeys } from './edgeKeys.js';
 import type { RoundStore } from './roundStore.js';
+import type { Slices } from './slices.js';
 
 /** Room for an envelope around a chunk, and for a header and codec overhead around float32 values. */
 const ENVELOPE_BYTES = 4096;
@@ -45,6 +46,9 @@ export class Inbox {
       readonly model: string;
       readonly topics: Topics;
       readonly layout: Layout;
+      readonly slices: Slices;
+      /** Throws where the cloud does not want this update now. */
+      admit(chunk: UpdateChunk): void;
       /** Whether edges code their updates in the light of the one before. */
       readonly temporal: boolean;
     },
@@ -119,7 +123,7 @@ export class Inbox {
       return;
     }
     if (known) throw new ProtocolError('duplicate', `round ${chunk.round} already has update ${known} of ${edge}`);
-    this.#checkRound(chunk.round, chunk.base);
+    this.about.admit(chunk);
     const result = this.#assembler.add(chunk);
     if ('missing' in result) {
       // The last chunk has come and others have not: say which, instead of waiting for the edge to wonder.
@@ -134,24 +138,10 @@ export class Inbox {
     await this.handlers.accepted(header, result.blob.length);
   }
 
-  #checkRound(round: number, base: string): void {
-    const open = this.store.state;
-    if (open?.phase !== 'open' || open.round !== round) {
-      const now = open?.phase === 'open' ? `round ${open.round} is open` : 'no round is open';
-      throw new ProtocolError('round-closed', `update for round ${round}; ${now}`);
-    }
-    if (open.base.sha256 !== base) {
-      throw new ProtocolError(
-        'base-mismatch',
-        `update to base ${base.slice(0, 12)}; round ${round} has base ${open.base.sha256.slice(0, 12)}`,
-      );
-    }
-  }
-
   /** Checks the header against its envelope and decodes the payload once, so that averaging can't fail on it. */
   async #checkUpdate(blob: Uint8Array, chunk: UpdateChunk): Promise<UpdateHeader> {
     const { header, payload } = decodeUpdate(blob);
-    const { layout, topics } = this.about;
+    const { topics, slices } = this.about;
     for (const field of ['edge', 'model', 'round', 'base'] as const) {
       if (header[field] !== chunk[field]) {
         throw new ProtocolError(
@@ -162,6 +152,7 @@ export class Inbox {
     }
     if (header.fleet !== topics.fleet)
       throw new ProtocolError('identity-mismatch', `an update of fleet ${header.fleet}`);
+    const layout = header.width === undefined ? this.about.layout : (await slices.of(header.width)).layout;
     if (header.layout !== layout.hash) {
       throw new ProtocolError(
         'layout-mismatch',

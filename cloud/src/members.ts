@@ -16,7 +16,6 @@ export interface Member {
 /** The fleet's edges, from their retained status messages and last wills. */
 export class Members {
   readonly #members = new Map<string, Member>();
-  readonly #served = new Map<string, { good: number; bad: number }>();
 
   /** Returns the member, or undefined where the message is older than what is known. */
   status(message: StatusMessage): Member | undefined {
@@ -26,18 +25,6 @@ export class Members {
     const member = { edge, online, session, samples, software, lastSeen: Date.now(), reports: known?.reports ?? {} };
     this.#members.set(edge, member);
     return member;
-  }
-
-  /** Counts an update that was taken (or refused for a fault of its edge). */
-  served(edge: string, well: boolean): void {
-    const { good, bad } = this.#served.get(edge) ?? { good: 0, bad: 0 };
-    this.#served.set(edge, well ? { good: good + 1, bad } : { good, bad: bad + 1 });
-  }
-
-  /** Share of an edge's updates that were sound, with one of each added (Laplace): 1/2 for an edge that is new. */
-  reliability(edge: string): number {
-    const { good, bad } = this.#served.get(edge) ?? { good: 0, bad: 0 };
-    return (good + 1) / (good + bad + 2);
   }
 
   report(message: MetricsMessage): void {

@@ -1,5 +1,6 @@
 import { type Artifact, matchWeights, permutationGroups } from '@ecavg/models';
 import type { Combined, Update } from './aggregation/combine.js';
+import { sumOverHolders } from './aggregation/holders.js';
 
 /** One edge's part in an aggregate. */
 export interface Part {
@@ -33,7 +34,7 @@ export class Parts {
 
   /** The model of one edge. */
   async of(edge: string): Promise<Float32Array> {
-    const update = this.updates.find((u) => u.about.edge === edge);
+    const update = this.updates.findLast((u) => u.about.edge === edge);
     if (!update) throw new RangeError(`no update of ${edge}`);
     return this.#made(1, (sum) => update.addTo(sum, 1));
   }
@@ -44,20 +45,21 @@ export class Parts {
     const kept = this.edges.filter((e) => !left.has(e.edge));
     const rest = kept.reduce((a, e) => a + e.share, 0);
     if (!(rest > 0)) throw new RangeError('nobody is left to average');
+    const shares = this.edges.map((e) => (left.has(e.edge) ? 0 : e.share));
     return this.#made(all / rest, async (sum) => {
-      for (const [k, e] of this.edges.entries()) if (!left.has(e.edge)) await this.updates[k]?.addTo(sum, e.share);
+      await sumOverHolders(this.updates, shares, sum);
     });
   }
 
   /**
    * The aggregate of the edges' models with their hidden units matched to those of the edge that counts most (Git Re-Basin).
-   * Undefined where there is nothing to match.
+   * Undefined where there is nothing to match, or some trained a slice only, whose units keep their places.
    */
   async realigned(seed: number): Promise<Float32Array | undefined> {
     const { layout, model, info } = this.base;
     const counted = this.edges.filter((e) => e.share > 0).sort((a, b) => b.share - a.share);
     const [first, ...others] = counted;
-    if (!first || others.length === 0) return undefined;
+    if (!first || others.length === 0 || this.updates.some((u) => u.holds)) return undefined;
     const groups = await permutationGroups(model, info.input.shape.slice(1));
     if (groups.length === 0) return undefined;
     const all = counted.reduce((a, e) => a + e.share, 0);

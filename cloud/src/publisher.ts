@@ -22,11 +22,20 @@ type Unsigned<T> = Omit<T, 'v' | 'type' | 'key' | 'signature'>;
 export interface TaskInfo {
   readonly classes: readonly string[];
   readonly simulated: boolean;
+  readonly share?: Manifest['share'];
+}
+
+interface Published {
+  readonly body: Unsigned<Manifest>;
+  readonly artifact: Artifact;
+  readonly difference: Uint8Array | undefined;
 }
 
 /** Publishes versions and rounds as retained messages. */
 export class Publisher {
-  #manifest: { body: Unsigned<Manifest>; artifact: Artifact; difference: Uint8Array | undefined } | undefined;
+  #version: Published | undefined;
+  /** A version on trial, beside the one in force. */
+  #canary: Published | undefined;
   #round: Unsigned<RoundMessage> | undefined;
   readonly #flow: Flow;
 
@@ -53,32 +62,37 @@ export class Publisher {
     previous: Version | undefined,
     difference: Uint8Array | undefined,
   ): Promise<void> {
-    const old = this.#manifest?.body;
-    this.#manifest = {
-      artifact,
-      difference,
-      body: {
-        fleet: this.topics.fleet,
-        model: this.model,
-        version: version.version,
-        parent: version.parent,
-        round: version.round,
-        createdAt: version.createdAt,
-        infer: this.#ref(artifact.infer),
-        train: this.#ref(artifact.train),
-        ...(difference && version.difference && { difference: { ...version.difference, ...this.#ref(difference) } }),
-        layout: artifact.layout.hash,
-        input: artifact.info.input.shape.slice(1),
-        classes: [...this.task.classes],
-        simulatedData: this.task.simulated,
-        metrics: version.metrics,
-      },
-    };
+    const old = this.#version?.body;
+    this.#version = this.#published(version, artifact, difference);
     await this.#sendVersion();
     // After a restart the old chunk count is not known from memory, but a version's size never changes.
     const stale = old?.infer ?? (previous && { ...this.#ref(artifact.infer), sha256: previous.sha256 });
     if (stale && stale.sha256 !== artifact.sha256) await this.#clear(stale);
     if (old?.difference && old.difference.sha256 !== version.difference?.sha256) await this.#clear(old.difference);
+  }
+
+  /** Offers a version to some edges, beside the one in force. */
+  async canary(
+    version: Version,
+    artifact: Artifact,
+    difference: Uint8Array | undefined,
+    edges: readonly string[],
+  ): Promise<void> {
+    const published = this.#published(version, artifact, difference);
+    this.#canary = { ...published, body: { ...published.body, canary: [...edges] } };
+    await this.#sendCanary();
+  }
+
+  /** Takes the offer back; the blobs stay where the version has come into force. */
+  async endCanary(): Promise<void> {
+    const canary = this.#canary;
+    this.#canary = undefined;
+    if (!canary) return;
+    await this.#retain(this.topics.canary(this.model), new Uint8Array());
+    const { infer, difference } = canary.body;
+    if (infer.sha256 === this.#version?.body.infer.sha256) return;
+    await this.#clear(infer);
+    if (difference) await this.#clear(difference);
   }
 
   async round(round: Unsigned<RoundMessage>): Promise<void> {
@@ -89,15 +103,48 @@ export class Publisher {
   /** Says everything again: a broker that restarted may have lost what it retained. */
   async repeat(): Promise<void> {
     await this.#sendVersion();
+    await this.#sendCanary();
     if (this.#round) await this.round(this.#round);
   }
 
-  async #sendVersion(): Promise<void> {
-    if (!this.#manifest) return;
-    const { body, artifact, difference } = this.#manifest;
+  #published(version: Version, artifact: Artifact, difference: Uint8Array | undefined): Published {
+    const body = {
+      fleet: this.topics.fleet,
+      model: this.model,
+      version: version.version,
+      parent: version.parent,
+      round: version.round,
+      createdAt: version.createdAt,
+      infer: this.#ref(artifact.infer),
+      train: this.#ref(artifact.train),
+      ...(difference && version.difference && { difference: { ...version.difference, ...this.#ref(difference) } }),
+      layout: artifact.layout.hash,
+      input: artifact.info.input.shape.slice(1),
+      classes: [...this.task.classes],
+      simulatedData: this.task.simulated,
+      metrics: version.metrics,
+      ...(this.task.share && { share: this.task.share }),
+    };
+    return { body, artifact, difference };
+  }
+
+  async #sendBlobs({ body, artifact, difference }: Published): Promise<void> {
     await this.#sendChunks(body.train, artifact.train);
     if (body.difference && difference) await this.#sendChunks(body.difference, difference);
     await this.#sendChunks(body.infer, artifact.infer);
+  }
+
+  async #sendCanary(): Promise<void> {
+    if (!this.#canary) return;
+    await this.#sendBlobs(this.#canary);
+    await this.#retain(this.topics.canary(this.model), encodeSigned('manifest', this.#canary.body, this.signer));
+  }
+
+  async #sendVersion(): Promise<void> {
+    if (!this.#version) return;
+    const { body, artifact } = this.#version;
+    // What was on trial is there already.
+    if (body.infer.sha256 !== this.#canary?.body.infer.sha256) await this.#sendBlobs(this.#version);
     await this.#retain(this.topics.manifest(this.model), encodeSigned('manifest', body, this.signer));
     const { length } = artifact.infer;
     if (length > this.wholeBytes) return;

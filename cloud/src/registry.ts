@@ -15,6 +15,12 @@ const versionSchema = z.object({
   round: z.int().min(0),
   createdAt: z.number(),
   metrics: z.record(z.string(), z.number()),
+  /** current: for everybody. canary: on trial with some edges. withdrawn: it failed the trial. */
+  state: z.enum(['current', 'canary', 'withdrawn']).default('current'),
+  /** The edges that try it, and until when their reports are waited for. */
+  canary: z.object({ edges: z.array(z.string()), until: z.number() }).optional(),
+  /** The earlier version whose weights it brings back. */
+  restores: z.int().optional(),
   /** What leads here from the parent. */
   difference: z.object({ sha256: z.string(), from: z.string(), codec: z.string() }).optional(),
 });
@@ -27,53 +33,94 @@ const sourceSchema = z.object({ from: z.string(), batch: z.int() });
 /** What the initial model was made from: an architecture or a file, and the batch of its training graph. */
 export type ModelSource = z.infer<typeof sourceSchema>;
 
-const indexSchema = z.object({ format: z.literal(1), source: sourceSchema, versions: z.array(versionSchema) });
+const indexSchema = z.object({
+  format: z.literal(1),
+  source: sourceSchema,
+  versions: z.array(versionSchema),
+  /** While a version is pinned, it stays in force and no round opens. */
+  pinned: z.int().nullable().default(null),
+});
+export type RegistryIndex = z.infer<typeof indexSchema>;
+
+/** The index as it is on disk, for a look from outside; undefined where there is none. */
+export const readIndex = (folder: string): Promise<RegistryIndex | undefined> =>
+  readJson(join(folder, 'index.json'), indexSchema);
 
 /** How many versions keep their `.onnx`; the index keeps every version's lineage and metrics. */
 const KEEP_BLOBS = 20;
 
 /** Versions of one model: content-addressed files and an index that says what came from what. */
 export class Registry {
-  readonly #versions: Version[];
+  #versions: readonly Version[];
+  #pinned: number | null;
 
   private constructor(
     private readonly folder: string,
     private readonly source: ModelSource,
-    versions: Version[],
+    index: RegistryIndex | undefined,
   ) {
-    this.#versions = versions;
+    this.#versions = index?.versions ?? [];
+    this.#pinned = index?.pinned ?? null;
   }
 
   /** @throws ConfigError where the folder holds versions of another source. */
   static async open(folder: string, source: ModelSource): Promise<Registry> {
-    const index = await readJson(join(folder, 'index.json'), indexSchema);
+    const index = await readIndex(folder);
     if (index && (index.source.from !== source.from || index.source.batch !== source.batch)) {
       throw new ConfigError(
         `${folder} holds versions made from ${index.source.from} with batch ${index.source.batch}; the settings say ${source.from} with batch ${source.batch}: take another model.id or dataDir, or put the settings back`,
       );
     }
-    return new Registry(folder, source, index?.versions ?? []);
+    return new Registry(folder, source, index);
   }
 
   get versions(): readonly Version[] {
     return this.#versions;
   }
 
+  /** The version in force; one on trial is not. */
   get head(): Version | undefined {
+    return this.#versions.findLast((v) => v.state === 'current');
+  }
+
+  get newest(): Version | undefined {
     return this.#versions.at(-1);
+  }
+
+  /** The version on trial, if any. */
+  get canary(): Version | undefined {
+    return this.newest?.state === 'canary' ? this.newest : undefined;
+  }
+
+  get pinned(): number | null {
+    return this.#pinned;
+  }
+
+  /** The version that was in force before the head. */
+  get previous(): Version | undefined {
+    return this.#versions.filter((v) => v.state === 'current').at(-2);
+  }
+
+  /** How many versions came into force after one; undefined where that one never was, or was rolled back. */
+  staleness(sha256: string): number | undefined {
+    const restored = this.#versions.findLastIndex((v) => v.restores !== undefined);
+    const current = this.#versions.slice(Math.max(0, restored)).filter((v) => v.state === 'current');
+    const at = current.findLastIndex((v) => v.sha256 === sha256);
+    return at < 0 ? undefined : current.length - 1 - at;
   }
 
   /** Stores an artifact as the next version; it exists once its blobs and the index are on disk. */
   async add(
     artifact: Artifact,
-    about: Pick<Version, 'round' | 'createdAt' | 'metrics'>,
+    about: Pick<Version, 'round' | 'createdAt' | 'metrics' | 'canary'>,
     difference?: Difference,
   ): Promise<Version> {
     const parent = this.head;
     const train = sha256Hex(artifact.train);
-    const version = {
+    const version: Version = {
       ...about,
-      version: (parent?.version ?? 0) + 1,
+      state: about.canary ? 'canary' : 'current',
+      version: (this.newest?.version ?? 0) + 1,
       sha256: artifact.sha256,
       train,
       parent: parent?.sha256 ?? null,
@@ -84,14 +131,41 @@ export class Registry {
     await writeDurable(this.#blob(artifact.sha256), artifact.infer);
     if (train !== parent?.train) await writeDurable(this.#blob(train), artifact.train);
     if (difference && version.difference) await writeDurable(this.#blob(version.difference.sha256), difference.payload);
-    const versions = [...this.#versions, version];
-    await writeDurable(
-      join(this.folder, 'index.json'),
-      JSON.stringify({ format: 1, source: this.source, versions }, null, 1),
-    );
-    this.#versions.push(version);
+    await this.#save([...this.#versions, version]);
     await this.#prune();
     return version;
+  }
+
+  /** The version on trial comes into force. */
+  async promote(): Promise<void> {
+    const { canary } = this;
+    if (!canary) throw new Error('no version is on trial');
+    await this.#save(this.#versions.map((v) => (v === canary ? { ...v, state: 'current' as const } : v)));
+  }
+
+  /**
+   * A new version with the weights of an earlier one, so that version numbers only ever grow. One on trial is withdrawn.
+   * @throws ConfigError where there is no such version, or its file is no longer kept.
+   */
+  async restore(number: number, createdAt: number): Promise<Version> {
+    const { head } = this;
+    const old = this.#versions.find((v) => v.version === number);
+    if (!head || !old) throw new ConfigError(`there is no version ${number}: "ecavg cloud history" lists them`);
+    if (!(await readIfThere(this.#blob(old.sha256))))
+      throw new ConfigError(`the file of version ${number} is no longer kept: "ecavg cloud history" says which are`);
+    const { sha256, train, metrics } = old;
+    const restores = old.restores ?? number;
+    const round = this.newest?.round ?? 0;
+    const version = { sha256, train, metrics, restores, round, createdAt, parent: head.sha256 };
+    const next: Version = { ...version, state: 'current', version: (this.newest?.version ?? 0) + 1 };
+    const others = this.#versions.map((v) => (v.state === 'canary' ? { ...v, state: 'withdrawn' as const } : v));
+    await this.#save([...others, next]);
+    return next;
+  }
+
+  async pin(version: number | null): Promise<void> {
+    this.#pinned = version;
+    await this.#save(this.#versions);
   }
 
   /** Throws where a file is missing or damaged. */
@@ -107,14 +181,20 @@ export class Registry {
     return bytes;
   }
 
+  async #save(versions: readonly Version[]): Promise<void> {
+    const index: RegistryIndex = { format: 1, source: this.source, versions: [...versions], pinned: this.#pinned };
+    await writeDurable(join(this.folder, 'index.json'), JSON.stringify(index, null, 1));
+    this.#versions = versions;
+  }
+
   #blob(sha256: string): string {
     return join(this.folder, 'blobs', `${sha256}.blob`);
   }
 
   async #prune(): Promise<void> {
+    const { head } = this;
     const kept = new Set(
-      this.#versions
-        .slice(-KEEP_BLOBS)
+      [...this.#versions.slice(-KEEP_BLOBS), ...(head ? [head] : [])]
         .flatMap((v) => [v.sha256, v.train, v.difference?.sha256])
         .map((sha256) => `${sha256}.blob`),
     );

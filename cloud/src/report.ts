@@ -1,4 +1,5 @@
 import type { MetricsMessage } from '@ecavg/protocol';
+import type { Reception } from './canary.js';
 import type { CloudConfig } from './config.js';
 import { chosenScore } from './guard.js';
 import type { InboxCounters } from './inbox.js';
@@ -69,6 +70,46 @@ export function roundPoints(names: Names, outcome: RoundOutcome, wire: InboxCoun
     at,
   };
   return [round, model, total, guard];
+}
+
+/** What logs and events say of a closed round. */
+export function roundFigures({ state, updates, verdict, version, seconds }: RoundOutcome) {
+  const [first] = verdict.attempts;
+  return {
+    round: state.round,
+    decision: verdict.decision,
+    version,
+    accepted: updates.map((h) => h.edge),
+    participants: state.participants,
+    previous: verdict.previous.accuracy,
+    average: first.average.accuracy,
+    fineTuned: first.fineTuned?.accuracy ?? null,
+    accuracy: chosenScore(verdict).accuracy,
+    attempts: verdict.attempts.map(({ rung, leftOut, average, fineTuned }) => ({
+      rung,
+      leftOut,
+      average: average.accuracy,
+      fineTuned: fineTuned?.accuracy ?? null,
+    })),
+    indicators: verdict.indicators,
+    seconds,
+  };
+}
+
+/** What the edges made of a version. */
+export function receptionPoint(names: Names, version: number, outcome: string, reception: Reception): Point {
+  return {
+    measurement: 'ecavg_reception',
+    tags: { fleet: names.fleet, model: names.model, outcome },
+    fields: {
+      version,
+      reports: reception.reports,
+      mean_change: reception.meanChange,
+      worst_change: reception.worstChange,
+      hurt: reception.hurt.length,
+    },
+    at: Date.now(),
+  };
 }
 
 /** A report of an edge: every measured value is a field of its name in snake case. */

@@ -12,8 +12,12 @@ const stateSchema = z.object({
   base: z.object({ version: z.int(), sha256: z.string() }),
   openedAt: z.number(),
   deadlineAt: z.number(),
-  /** Edges online when the round opened. */
+  /** Edges that were asked to train. */
   participants: z.array(z.string()),
+  /** Updates that close the round at once. */
+  wanted: z.int().min(1).optional(),
+  /** Whether the others were asked not to train. */
+  selected: z.boolean().default(false),
   epochs: z.int().min(1),
 });
 export type RoundState = z.infer<typeof stateSchema>;
@@ -67,8 +71,7 @@ export class RoundStore {
 
   /** The id accepted from an edge for a round, as far back as is remembered. */
   acceptedId(round: number, edge: string): string | undefined {
-    if (round === this.#state?.round) return this.#accepted.get(edge)?.id ?? this.#ledger.get(round)?.get(edge);
-    return this.#ledger.get(round)?.get(edge);
+    return this.#accepted.get(this.#name({ round, edge }))?.id ?? this.#ledger.get(round)?.get(edge);
   }
 
   async save(state: RoundState): Promise<void> {
@@ -77,18 +80,30 @@ export class RoundStore {
   }
 
   async accept(id: string, header: UpdateHeader, blob: Uint8Array): Promise<void> {
-    const path = join(this.#inbox(header.round), header.edge);
+    const round = this.#state?.round ?? header.round;
+    const name = this.#name(header);
+    const path = join(this.#inbox(round), name);
     await writeDurable(path, blob);
-    this.#accepted.set(header.edge, { id, header, path });
+    this.#accepted.set(name, { id, header, path });
   }
 
-  /** Ends the round: its ids go to the ledger, then its updates go. */
+  /** An edge answers each round once; in an asynchronous one, its answers to earlier rounds may come too. */
+  #name({ round, edge }: Pick<UpdateHeader, 'round' | 'edge'>): string {
+    return round === this.#state?.round ? edge : `${edge}@${round}`;
+  }
+
+  /** Ends the round, with a result or without: its ids go to the ledger, then its updates go. */
   async finish(): Promise<void> {
     const state = this.#state;
     if (!state) return;
-    const ids = new Map([...this.#accepted].map(([edge, a]) => [edge, a.id]));
-    await writeDurable(this.#ledgerFile(state.round), JSON.stringify(Object.fromEntries(ids)));
-    this.#ledger.set(state.round, ids);
+    for (const { id, header } of this.#accepted.values()) {
+      const ids = this.#ledger.get(header.round) ?? new Map<string, string>();
+      this.#ledger.set(header.round, ids.set(header.edge, id));
+    }
+    for (const round of new Set([...this.#accepted.values()].map((a) => a.header.round))) {
+      const ids = this.#ledger.get(round) ?? [];
+      await writeDurable(this.#ledgerFile(round), JSON.stringify(Object.fromEntries(ids)));
+    }
     await this.save({ ...state, phase: 'done' });
     this.#accepted.clear();
     await rm(this.#inbox(state.round), { recursive: true, force: true });
@@ -98,12 +113,12 @@ export class RoundStore {
 
   async #readInbox(round: number): Promise<void> {
     const folder = this.#inbox(round);
-    for (const edge of await listFolder(folder)) {
-      const path = join(folder, edge);
+    for (const name of await listFolder(folder)) {
+      const path = join(folder, name);
       const blob = await readIfThere(path);
       if (!blob) continue;
       try {
-        this.#accepted.set(edge, { id: sha256Hex(blob), header: decodeUpdate(blob).header, path });
+        this.#accepted.set(name, { id: sha256Hex(blob), header: decodeUpdate(blob).header, path });
       } catch (cause) {
         throw new Error(`accepted update ${path} is damaged: restore it, or remove it to close the round without it`, {
           cause,

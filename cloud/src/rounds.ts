@@ -1,18 +1,20 @@
-import type { Artifact } from '@ecavg/models';
-import { PRESETS, type RoundMessage, type UpdateHeader, warmedUp } from '@ecavg/protocol';
-import { type Logger, SerialQueue } from '@ecavg/runtime';
+import { type RoundMessage, type UpdateHeader, warmedUp } from '@ecavg/protocol';
+import { ConfigError, type Logger, type SerialQueue } from '@ecavg/runtime';
 import type { Aggregator } from './aggregate.js';
 import { leastUpdates } from './aggregation/combine.js';
-import type { ServerState } from './aggregation/serverOptimizer.js';
 import { type CloudConfig, codecOptions } from './config.js';
-import { nextVersion } from './difference.js';
+import type { ControlRequest } from './control.js';
 import type { EventLog } from './events.js';
 import { chosenScore, Guard, type Verdict } from './guard.js';
 import type { Judge } from './judge.js';
 import type { Members } from './members.js';
 import type { Publisher } from './publisher.js';
+import type { EdgeRecords } from './records.js';
 import type { Registry } from './registry.js';
+import type { Releases } from './releases.js';
+import { roundFigures } from './report.js';
 import type { RoundState, RoundStore } from './roundStore.js';
+import { selectEdges, wantedCount } from './selection.js';
 
 export interface RoundParts {
   readonly config: CloudConfig;
@@ -21,7 +23,9 @@ export interface RoundParts {
   readonly judge: Judge;
   readonly aggregator: Aggregator;
   readonly publisher: Publisher;
+  readonly releases: Releases;
   readonly members: Members;
+  readonly records: EdgeRecords;
   readonly events: EventLog;
   readonly log: Logger;
   /** Called once a round's outcome is registered. */
@@ -38,20 +42,14 @@ export interface RoundOutcome {
 
 const RETRY_MS = 5000;
 
-/** Accuracy that coding the step to a new version may cost before it is coded without loss. */
-const CODING_LOSS = 0.002;
-
 /**
- * The synchronous round: open -> collect until everyone has answered, or a quorum at the deadline ->
- * average, fine-tune, judge -> register and publish -> wait for the edges' reports -> next. Every step
- * runs on one queue, and the phase on disk says where to go on after a crash.
+ * Rounds: open -> collect -> average, fine-tune, judge -> register and publish -> wait for the edges' reports -> next.
+ * A synchronous round collects until everyone asked has answered, the wanted number has, or a quorum at the deadline; an
+ * asynchronous one until its buffer is full. Every step runs on one queue, and the phase on disk says where to go on after a crash.
  */
 export class RoundManager {
-  readonly queue = new SerialQueue();
   readonly #guard: Guard;
-  #current: Artifact;
   #deadline: NodeJS.Timeout | undefined;
-  #settle: { version: number; until: number; timer: NodeJS.Timeout } | undefined;
   #retry: NodeJS.Timeout | undefined;
   #interval: NodeJS.Timeout | undefined;
   #finished = false;
@@ -59,9 +57,8 @@ export class RoundManager {
 
   constructor(
     private readonly parts: RoundParts,
-    initial: Artifact,
+    readonly queue: SerialQueue,
   ) {
-    this.#current = initial;
     this.#guard = new Guard(parts.judge, parts.config);
   }
 
@@ -76,7 +73,9 @@ export class RoundManager {
     if (state && state.phase !== 'done') {
       log.info({ round: state.round, phase: state.phase, accepted: store.accepted.length }, 'going on with the round');
     }
-    if (state?.phase === 'open') {
+    // A crash came between a rollback and the end of the round that it gave up.
+    if (state?.phase === 'open' && this.parts.registry.staleness(state.base.sha256) !== 0) await this.#cancel();
+    else if (state?.phase === 'open') {
       await this.#announce(state);
       this.#armDeadline(state.deadlineAt);
     }
@@ -85,8 +84,8 @@ export class RoundManager {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.parts.releases.stop();
     clearTimeout(this.#deadline);
-    clearTimeout(this.#settle?.timer);
     clearTimeout(this.#retry);
     clearTimeout(this.#interval);
     await this.queue.idle();
@@ -108,27 +107,73 @@ export class RoundManager {
     });
   }
 
+  /** Rolls back, pins or lets go; what was collected for an open round is given up, as its base is no longer in force. */
+  control({ action, version }: ControlRequest): Promise<string> {
+    return this.queue.run(async () => {
+      const { registry, events } = this.parts;
+      if (action === 'unpin') {
+        await registry.pin(null);
+        events.emit('pinned', { version: null });
+        this.advance();
+        return 'rounds go on';
+      }
+      const target = version ?? (action === 'pin' ? registry.head?.version : registry.previous?.version);
+      if (target === undefined) throw new ConfigError('there is no earlier version to go back to');
+      const wanted = registry.versions.find((v) => v.version === target);
+      const same = wanted?.sha256 === registry.head?.sha256 && !registry.canary;
+      if (action === 'rollback' && same) throw new ConfigError(`version ${target} is in force already`);
+      const now = same ? registry.head : await this.#replace(target);
+      if (action === 'pin') {
+        await registry.pin(now?.version ?? target);
+        events.emit('pinned', { version: now?.version ?? target });
+        await this.#cancel();
+      }
+      this.advance();
+      const what = same ? `version ${target}` : `version ${now?.version}, with the weights of version ${target},`;
+      return `${what} is in force${action === 'pin' ? ' and pinned: no round opens until "ecavg cloud unpin"' : ''}`;
+    });
+  }
+
+  async #replace(target: number): Promise<{ version: number }> {
+    const version = await this.parts.releases.restore(target);
+    await this.#cancel();
+    return version;
+  }
+
+  /** Ends an open round without a result. */
+  async #cancel(): Promise<void> {
+    const { store, events, log } = this.parts;
+    const state = store.state;
+    if (!state || state.phase === 'done') return;
+    clearTimeout(this.#deadline);
+    const given = store.accepted.map((a) => a.header.edge);
+    await store.finish();
+    await this.#announce({ ...state, phase: 'done' });
+    log.warn({ round: state.round, given }, 'round cancelled');
+    events.emit('round-cancelled', { round: state.round, accepted: given });
+  }
+
   /** Does the next thing that the phase on disk and the edges call for. */
   async #resume(): Promise<void> {
     if (this.#stopped) return;
-    const { store, registry, members, config } = this.parts;
+    const { store, registry, members, config, releases } = this.parts;
     const state = store.state;
     if (state?.phase === 'open') {
       if (!(await this.#complete(state))) return;
       await this.#close(state);
-    } else if (state?.phase === 'closing' && registry.head?.round === state.round) {
+    } else if (state?.phase === 'closing' && registry.newest?.round === state.round) {
       // A crash came after the version was registered; only the end of the round is left to write.
       await store.finish();
     } else if (state?.phase === 'closing') await this.#close(state);
     const round = (store.state?.round ?? 0) + 1;
-    if (!this.#settled()) return;
+    if (!(await releases.settled()) || registry.pinned !== null) return;
     if (config.rounds.count > 0 && round > config.rounds.count) {
       if (!this.#finished) this.parts.events.emit('finished', { rounds: config.rounds.count });
       this.#finished = true;
       return;
     }
     const interval = config.rounds.intervalSeconds * 1000;
-    const wait = Math.min(interval, (state?.openedAt ?? 0) + interval - Date.now());
+    const wait = Math.min(interval, (store.state?.openedAt ?? 0) + interval - Date.now());
     clearTimeout(this.#interval);
     if (wait > 0) this.#interval = setTimeout(() => this.advance(), wait + 5);
     else if (members.online.length >= config.rounds.minEdges) await this.#open(round);
@@ -138,11 +183,14 @@ export class RoundManager {
     const { store, members, events, log } = this.parts;
     const accepted = store.accepted.length;
     const { rounds, strategy } = this.parts.config;
-    const needed = Math.max(leastUpdates(strategy), Math.ceil(rounds.quorum * state.participants.length));
+    const least = leastUpdates(strategy);
+    const overdue = this.#overdue(state);
+    const wanted = Math.max(least, state.wanted ?? state.participants.length);
+    const needed = rounds.mode === 'async' ? least : Math.max(least, Math.ceil(rounds.quorum * wanted));
     const has = new Set(store.accepted.map((a) => a.header.edge));
     const waiting = state.participants.filter((e) => members.isOnline(e) && !has.has(e));
-    const overdue = this.#overdue(state);
-    if (accepted >= needed && (waiting.length === 0 || overdue)) {
+    const nobodyLeft = rounds.mode === 'sync' && waiting.length === 0;
+    if (accepted >= wanted || (accepted >= needed && (nobodyLeft || overdue))) {
       log.info({ round: state.round, accepted, needed, waiting }, 'closing the round');
       return true;
     }
@@ -164,30 +212,34 @@ export class RoundManager {
   }
 
   async #open(round: number): Promise<void> {
-    const { config, store, registry, members, events, log } = this.parts;
+    const { config, store, registry, members, records, events, log } = this.parts;
     const head = registry.head;
     if (!head) throw new Error('no version to open a round on');
     const now = Date.now();
-    const { deadlineSeconds, pretrainEpochs, epochs } = config.rounds;
+    const { deadlineSeconds, pretrainEpochs, epochs, mode, buffer } = config.rounds;
+    const { online } = members;
+    const participants = selectEdges(online, records.all, config.selection, round, config.model.seed);
     const state: RoundState = {
       round,
       phase: 'open',
       base: { version: head.version, sha256: head.sha256 },
       openedAt: now,
       deadlineAt: now + deadlineSeconds * 1000,
-      participants: members.online,
-      epochs: head.version === 1 ? pretrainEpochs : epochs,
+      participants,
+      wanted: mode === 'async' ? buffer : wantedCount(online.length, config.selection).wanted,
+      selected: participants.length < online.length,
+      epochs: head.parent === null ? pretrainEpochs : epochs,
     };
     await store.save(state);
-    log.info({ round, base: head.version, participants: state.participants.length }, 'round opened');
-    events.emit('round-opened', { round, base: head.version, participants: state.participants, epochs: state.epochs });
+    log.info({ round, base: head.version, participants: participants.length, online: online.length }, 'round opened');
+    events.emit('round-opened', { round, base: head.version, participants, epochs: state.epochs });
     await this.#announce(state);
     this.#armDeadline(state.deadlineAt);
   }
 
   async #announce(state: RoundState): Promise<void> {
     const { config, publisher } = this.parts;
-    const { learningRate, momentum } = config.rounds;
+    const { learningRate, momentum, mode } = config.rounds;
     await publisher.round({
       model: config.model.id,
       round: state.round,
@@ -195,6 +247,8 @@ export class RoundManager {
       base: state.base,
       openedAt: state.openedAt,
       deadlineAt: state.deadlineAt,
+      ...(state.selected && { participants: state.participants }),
+      ...(mode === 'async' && { mode }),
       // Rounds and gateways are 1000 and 1 apart, so that no two visit samples in the same order.
       hyper: { epochs: state.epochs, learningRate, momentum, seed: config.model.seed * 1_000_000 + state.round * 1000 },
       codec: this.#codec(state.round),
@@ -207,105 +261,50 @@ export class RoundManager {
   }
 
   async #close(open: RoundState): Promise<void> {
-    const { store, registry, judge, publisher, events, log, config, members, aggregator } = this.parts;
+    const { store, registry, judge, events, log, config, aggregator, records, releases } = this.parts;
     clearTimeout(this.#deadline);
     const state: RoundState = { ...open, phase: 'closing' };
     await store.save(state);
-    await this.#announce(state);
+    // Edges of an asynchronous round go on with what they are at.
+    if (config.rounds.mode === 'sync') await this.#announce(state);
     const updates = store.accepted;
-    const { weights: base } = this.#current;
-    const own = (): Promise<Float32Array | undefined> => judge.ownDifference(base, state.round);
-    const aggregate = await aggregator.aggregate(this.#current, updates, own, (edge) => members.reliability(edge));
-    const verdict = await this.#guard.decide(base, aggregate.weights, aggregate.parts, state.round);
-    const difference = verdict.weights && (await this.#register(state, verdict, verdict.weights, aggregate.state));
+    const base = releases.current;
+    const aggregate = await aggregator.aggregate(base, updates, {
+      own: () => judge.ownDifference(base.weights, state.round),
+      reliability: (edge) => records.reliability(edge),
+      staleness: (sha256) => registry.staleness(sha256) ?? 0,
+    });
+    const verdict = await this.#guard.decide(base.weights, aggregate.weights, aggregate.parts, state.round);
+    const headers = updates.map((u) => u.header);
+    await records.closed(state, headers);
+    if (verdict.weights) {
+      const [first] = verdict.attempts;
+      await releases.release({
+        round: state.round,
+        weights: verdict.weights,
+        score: chosenScore(verdict),
+        metrics: {
+          previousAccuracy: verdict.previous.accuracy,
+          averageAccuracy: first.average.accuracy,
+          ...(first.fineTuned ? { fineTunedAccuracy: first.fineTuned.accuracy } : {}),
+          updates: updates.length,
+        },
+        moments: aggregate.state,
+      });
+    }
     await store.finish();
     const version = registry.head?.version ?? 0;
     const seconds = (Date.now() - state.openedAt) / 1000;
-    const headers = updates.map((u) => u.header);
-    this.parts.closed({ state, updates: headers, verdict, version, seconds });
-    const [first] = verdict.attempts;
+    const outcome = { state, updates: headers, verdict, version, seconds };
+    this.parts.closed(outcome);
     const figures = {
-      round: state.round,
-      decision: verdict.decision,
-      version,
-      accepted: headers.map((h) => h.edge),
-      participants: state.participants,
+      ...roundFigures(outcome),
       combiner: config.strategy.combiner,
       clipped: aggregate.combined.clipped,
-      previous: verdict.previous.accuracy,
-      average: first.average.accuracy,
-      fineTuned: first.fineTuned?.accuracy ?? null,
-      accuracy: chosenScore(verdict).accuracy,
-      attempts: verdict.attempts.map(({ rung, leftOut, average, fineTuned }) => ({
-        rung,
-        leftOut,
-        average: average.accuracy,
-        fineTuned: fineTuned?.accuracy ?? null,
-      })),
-      indicators: verdict.indicators,
-      seconds,
+      canary: registry.canary?.version ?? null,
     };
     log[verdict.weights ? 'info' : 'warn'](figures, 'round closed');
     events.emit('round-closed', figures);
-    const head = registry.head;
-    if (!verdict.weights || !head) return;
-    const previous = registry.versions.at(-2);
-    await publisher.version(head, this.#current, previous, difference);
-    const until = Date.now() + config.rounds.settleSeconds * 1000;
-    const timer = setTimeout(() => this.advance(), config.rounds.settleSeconds * 1000);
-    this.#settle = { version: head.version, until, timer };
-  }
-
-  /** Makes the judged weights the next version, as it will be decoded by the edges. Returns the coded difference. */
-  async #register(
-    state: RoundState,
-    verdict: Verdict,
-    weights: Float32Array,
-    moments: ServerState,
-  ): Promise<Uint8Array> {
-    const { registry, judge, config, log, aggregator } = this.parts;
-    const [first] = verdict.attempts;
-    const chosen = chosenScore(verdict);
-    let score = chosen;
-    const next = await nextVersion(this.#current, weights, PRESETS[config.publish.difference], async (decoded) => {
-      score = await judge.evaluate(decoded);
-      return score.accuracy >= chosen.accuracy - CODING_LOSS;
-    });
-    if (next.lossless) score = chosen;
-    const { artifact, difference } = next;
-    const [bytes, whole] = [difference.payload.length, artifact.infer.length];
-    log.debug({ round: state.round, bytes, whole, lossless: next.lossless }, 'coded the difference to the new version');
-    const about = {
-      round: state.round,
-      createdAt: Date.now(),
-      metrics: {
-        accuracy: score.accuracy,
-        loss: score.loss,
-        previousAccuracy: verdict.previous.accuracy,
-        averageAccuracy: first.average.accuracy,
-        ...(first.fineTuned ? { fineTunedAccuracy: first.fineTuned.accuracy } : {}),
-        updates: this.parts.store.accepted.length,
-        differenceBytes: bytes,
-      },
-    };
-    await aggregator.keep(artifact.sha256, moments);
-    await registry.add(artifact, about, difference);
-    await aggregator.prune(artifact.sha256);
-    this.#current = artifact;
-    return difference.payload;
-  }
-
-  /** True once every online edge has reported on the last version, or the wait is over. */
-  #settled(): boolean {
-    const settle = this.#settle;
-    if (!settle) return true;
-    const reported = this.parts.members.all
-      .filter((m) => m.online)
-      .every((m) => [m.reports.adopted, m.reports.kept].some((r) => r?.version === settle.version));
-    if (!reported && Date.now() < settle.until) return false;
-    clearTimeout(settle.timer);
-    this.#settle = undefined;
-    return true;
   }
 
   #armDeadline(at: number): void {

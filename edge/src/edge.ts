@@ -14,7 +14,7 @@ import {
   Signer,
   Topics,
   tokenHash,
-  updateChunks,
+  edgeChunks,
 } from '@ecavg/protocol';
 import {
   connectBroker,
@@ -284,7 +284,7 @@ class Gateway {
     this.#resend = setTimeout(() => this.#send(), this.config.resendSeconds * 1000);
     if (!this.#client.connected || (this.#flow.busy && !missing)) return;
     const { edge, model, broker } = this.config;
-    const chunks = updateChunks(
+    const chunks = edgeChunks(
       entry.blob,
       { edge, model, round: entry.round, base: entry.base },
       broker.transfer.chunkBytes,

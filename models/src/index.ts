@@ -1,6 +1,7 @@
 export { type Member as PermutationMember, type PermutationGroup, permutationGroups } from './align/groups.js';
 export { type Matched, matchWeights, permute } from './align/match.js';
 export { refreshStatistics } from './align/refresh.js';
+export { gather, type Slice, sliceArtifact, sliceModel, trainingOptions, WIDTH_STEP } from './align/slice.js';
 export { type Artifact, prepareArtifact, readArtifact, updateArtifact } from './artifact.js';
 export { type TrainingInfo, trainingInfo, trainingLayout } from './autodiff/info.js';
 export { LOSSES, type Loss, type LossOptions } from './autodiff/losses.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { BlobAssembler, chunksIn, UpdateAssembler, updateChunks } from './chunks.js';
+import { BlobAssembler, chunksIn, edgeChunks, UpdateAssembler } from './chunks.js';
 import { ProtocolError } from './errors.js';
 import { makeLayout } from './layout.js';
 import { decodeMessage, encodeMessage, type UpdateChunk } from './messages.js';
@@ -9,7 +9,7 @@ import { Signer } from './signing.js';
 import { decodeUpdate, encodeUpdate, type UpdateHeader } from './update.js';
 
 const about = { edge: 'e1', model: 'm', round: 1, base: 'b'.repeat(64) };
-const wire = (chunks: ReturnType<typeof updateChunks>): UpdateChunk[] =>
+const wire = (chunks: Omit<UpdateChunk, 'v' | 'type'>[]): UpdateChunk[] =>
   chunks.map((c) => decodeMessage('update', encodeMessage('update', c)));
 const reason = (f: () => unknown): string => {
   try {
@@ -28,7 +28,7 @@ test('chunks in any order, some twice, give the blob back once', () => {
       fc.integer({ min: 1, max: 100 }),
       fc.infiniteStream(fc.nat()),
       (blob, size, order) => {
-        const chunks = wire(updateChunks(blob, about, size));
+        const chunks = wire(edgeChunks(blob, about, size));
         const shuffled = [...chunks, ...chunks.slice(0, -1)]
           .map((c) => ({ c, key: order.next().value as number }))
           .sort((a, b) => a.key - b.key)
@@ -52,7 +52,7 @@ test('chunks in any order, some twice, give the blob back once', () => {
 
 test('two edges may send at once', () => {
   const [a, b] = [new Uint8Array(100).fill(1), new Uint8Array(90).fill(2)];
-  const [ca, cb] = [wire(updateChunks(a, about, 40)), wire(updateChunks(b, { ...about, edge: 'e2' }, 40))];
+  const [ca, cb] = [wire(edgeChunks(a, about, 40)), wire(edgeChunks(b, { ...about, edge: 'e2' }, 40))];
   const assembler = new UpdateAssembler(1000);
   for (const c of [ca[0], cb[0], ca[1], cb[1]]) assert.ok('missing' in assembler.add(c as UpdateChunk));
   assert.deepEqual(assembler.add(ca[2] as UpdateChunk), { blob: a });
@@ -60,7 +60,7 @@ test('two edges may send at once', () => {
 });
 
 test('lies about sizes, indices, contents and ids are refused by reason', () => {
-  const [first, second] = wire(updateChunks(new Uint8Array(100).fill(7), about, 60)) as [UpdateChunk, UpdateChunk];
+  const [first, second] = wire(edgeChunks(new Uint8Array(100).fill(7), about, 60)) as [UpdateChunk, UpdateChunk];
   const fresh = () => new UpdateAssembler(1000);
   assert.equal(
     reason(() => fresh().add({ ...first, size: 1e9 })),
@@ -94,13 +94,13 @@ test('lies about sizes, indices, contents and ids are refused by reason', () => 
 
 test('an edge that opens many transfers loses its own oldest, and no one else’s', () => {
   const assembler = new UpdateAssembler(1000, 2);
-  const other = wire(updateChunks(new Uint8Array(100).fill(9), { ...about, edge: 'e2' }, 60)) as [
+  const other = wire(edgeChunks(new Uint8Array(100).fill(9), { ...about, edge: 'e2' }, 60)) as [
     UpdateChunk,
     UpdateChunk,
   ];
   assembler.add(other[0]);
   const many = [1, 2, 3].map(
-    (n) => wire(updateChunks(new Uint8Array(100).fill(n), about, 60)) as [UpdateChunk, UpdateChunk],
+    (n) => wire(edgeChunks(new Uint8Array(100).fill(n), about, 60)) as [UpdateChunk, UpdateChunk],
   );
   for (const [first] of many) assembler.add(first);
   assert.ok('missing' in assembler.add((many[0] as [UpdateChunk, UpdateChunk])[1]));

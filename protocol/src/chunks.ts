@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { ProtocolError } from './errors.js';
 import { sha256Hex } from './layout.js';
-import { type BlobRef, MAX_CHUNK_BYTES, type UpdateChunk } from './messages.js';
+import { type BlobRef, MAX_CHUNK_BYTES, type Message } from './messages.js';
 
 export function blobRef(blob: Uint8Array, chunkBytes = MAX_CHUNK_BYTES): BlobRef {
   return { sha256: sha256Hex(blob), size: blob.length, chunkBytes };
@@ -71,12 +71,15 @@ export function chunksIn(bitmap: Uint8Array, count: number): number[] {
   return [...Array(count).keys()].filter((i) => ((bitmap[i >> 3] ?? 0) >> (i & 7)) & 1);
 }
 
-/** The messages that carry an update blob from `edge`. */
-export function updateChunks(
+/** A message that carries a chunk of a blob that an edge sends: an update, or what its site shares. */
+export type EdgeChunk = Omit<Message<'share'>, 'type'> & { readonly round?: number };
+
+/** The chunk messages that carry a blob from an edge; `about` is what they all say. */
+export function edgeChunks<T extends { readonly edge: string }>(
   blob: Uint8Array,
-  about: Pick<UpdateChunk, 'edge' | 'model' | 'round' | 'base'>,
+  about: T,
   chunkBytes = MAX_CHUNK_BYTES,
-): Omit<UpdateChunk, 'v' | 'type'>[] {
+): (T & Pick<EdgeChunk, 'id' | 'index' | 'count' | 'size' | 'crc' | 'data'>)[] {
   const id = sha256Hex(blob);
   const parts = splitBlob(blob, chunkBytes);
   return parts.map((data, index) => ({
@@ -92,7 +95,7 @@ export function updateChunks(
 
 interface Transfer {
   readonly assembler: BlobAssembler;
-  readonly first: UpdateChunk;
+  readonly first: EdgeChunk;
   touched: number;
 }
 
@@ -109,11 +112,11 @@ export class UpdateAssembler {
   ) {}
 
   /** Returns the whole blob once, when its last chunk arrives; otherwise a bitmap of the chunks still missing. */
-  add(chunk: UpdateChunk): { blob: Uint8Array } | { missing: Uint8Array } {
+  add(chunk: EdgeChunk): { blob: Uint8Array } | { missing: Uint8Array } {
     if (chunk.size > this.maxBytes) {
       throw new ProtocolError(
         'too-large',
-        `update of ${chunk.size} bytes; the limit for this model is ${this.maxBytes}`,
+        `a transfer of ${chunk.size} bytes; the limit for this model is ${this.maxBytes}`,
       );
     }
     if (chunk.index >= chunk.count) {
@@ -144,7 +147,7 @@ export class UpdateAssembler {
     for (const [key, t] of this.#transfers) if (t.first.edge === edge) this.#transfers.delete(key);
   }
 
-  #open(key: string, chunk: UpdateChunk): Transfer {
+  #open(key: string, chunk: EdgeChunk): Transfer {
     // All chunks but the last are equally long, so the chunk size follows from any of them.
     const chunkBytes =
       chunk.count === 1

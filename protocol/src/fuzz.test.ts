@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { UpdateAssembler, updateChunks } from './chunks.js';
+import { edgeChunks, UpdateAssembler } from './chunks.js';
 import { CODECS } from './codec/index.js';
 import { PRESETS } from './codec/presets.js';
 import { ProtocolError } from './errors.js';
@@ -118,7 +118,7 @@ function targets(): Target[] {
   }
   const blob = encodeUpdate(header, CODECS.range?.encode(delta, layout, {}) ?? new Uint8Array(), signer);
   list.push({ name: 'update blob', seeds: [blob], read: (bytes) => void decodeUpdate(bytes) });
-  const [chunk] = updateChunks(blob, { edge: 'e', model: 'm', round: 1, base: id }, 200);
+  const [chunk] = edgeChunks(blob, { edge: 'e', model: 'm', round: 1, base: id }, 200);
   assert.ok(chunk);
   const assembler = new UpdateAssembler(1 << 20);
   const messages: [MessageType, Uint8Array][] = [

@@ -1,4 +1,4 @@
-export { BlobAssembler, blobRef, chunkCount, chunksIn, splitBlob, UpdateAssembler, updateChunks } from './chunks.js';
+export { BlobAssembler, blobRef, chunkCount, chunksIn, edgeChunks, splitBlob, UpdateAssembler } from './chunks.js';
 export { type Carried, type Compensated, encodeWithFeedback } from './codec/errorFeedback.js';
 export { CODECS, codec } from './codec/index.js';
 export { encodeWithin, PRESET_NAMES, PRESETS, type Preset, presetOptions, warmedUp } from './codec/presets.js';
@@ -18,10 +18,12 @@ export {
   type Receipt,
   type RoundMessage,
   SCHEMA_VERSION,
+  type ShareChunk,
   type StatusMessage,
   type UpdateChunk,
 } from './messages.js';
 export { pack, unpack } from './msgpack.js';
+export { decodeShare, encodeShare, type Shared, type ShareHeader, shareHeader } from './share.js';
 export {
   canonicalJson,
   checkSigned,

@@ -54,6 +54,15 @@ export const schemas = {
     classes: z.array(z.string().max(80)).max(10_000),
     simulatedData: z.boolean(),
     metrics: z.record(z.string().max(60), finite),
+    /** On trial: only these edges take it, and their reports decide. */
+    canary: z.array(id).min(1).max(10_000).optional(),
+    /** What the cloud would like from sites that opt in: samples, or activations of this version at a named value of its graph. */
+    share: z
+      .object({
+        samples: count.optional(),
+        features: z.object({ layer: z.string().min(1).max(200), samples: count }).optional(),
+      })
+      .optional(),
   }),
   /** cloud -> edges, retained: the open (or last closed) round. */
   round: z.object({
@@ -66,6 +75,10 @@ export const schemas = {
     base: z.object({ version: z.int().min(1), sha256 }),
     openedAt: millis,
     deadlineAt: millis,
+    /** The edges that are asked to train; absent: all. */
+    participants: z.array(id).max(10_000).optional(),
+    /** async: an edge ends its training and sends its update even where newer versions have come meanwhile. Absent: sync. */
+    mode: z.enum(['sync', 'async']).optional(),
     hyper: z.object({
       epochs: z.int().min(1).max(10_000),
       learningRate: z.number().gt(0),
@@ -93,6 +106,20 @@ export const schemas = {
     edge: id,
     model: id,
     round: z.int().min(1),
+    base: sha256,
+    index: count,
+    count: z.int().min(1).max(1_000_000),
+    size: z.int().min(1),
+    crc: z.int().min(0).max(0xffffffff),
+    data: bytes,
+  }),
+  /** edge -> cloud: one chunk of what a site shares by opt-in (see share.ts). */
+  share: z.object({
+    ...head,
+    type: z.literal('share'),
+    id: sha256,
+    edge: id,
+    model: id,
     base: sha256,
     index: count,
     count: z.int().min(1).max(1_000_000),
@@ -140,6 +167,7 @@ export type Manifest = Message<'manifest'>;
 export type RoundMessage = Message<'round'>;
 export type StatusMessage = Message<'status'>;
 export type UpdateChunk = Message<'update'>;
+export type ShareChunk = Message<'share'>;
 export type Receipt = Message<'receipt'>;
 export type MetricsMessage = Message<'metrics'>;
 

@@ -39,6 +39,13 @@ export class Topics {
   round(model: string): string {
     return `${this.base}/model/${identifier(model, 'model')}/round`;
   }
+  /** A version on trial, for the edges that its manifest names. */
+  canary(model: string): string {
+    return `${this.base}/model/${identifier(model, 'model')}/canary`;
+  }
+  share(edge: string, model: string): string {
+    return `${this.base}/edge/${identifier(edge, 'edge')}/share/${identifier(model, 'model')}`;
+  }
   status(edge: string): string {
     return `${this.base}/edge/${identifier(edge, 'edge')}/status`;
   }
@@ -68,6 +75,7 @@ export type EdgeTopic =
   | { kind: 'metrics'; edge: string }
   | { kind: 'enrol'; edge: string }
   | { kind: 'update'; edge: string; model: string }
+  | { kind: 'share'; edge: string; model: string }
   | { kind: 'receipt'; edge: string; model: string };
 
 /**
@@ -83,12 +91,12 @@ export function parseEdgeTopic(topics: Topics, topic: string): EdgeTopic {
   const edge = identifier(levels[0] ?? '', 'edge');
   const [, kind, model] = levels;
   if (levels.length === 2 && (kind === 'status' || kind === 'metrics' || kind === 'enrol')) return { kind, edge };
-  if (levels.length === 3 && (kind === 'update' || kind === 'receipt')) {
+  if (levels.length === 3 && (kind === 'update' || kind === 'receipt' || kind === 'share')) {
     return { kind, edge, model: identifier(model ?? '', 'model') };
   }
   throw new ProtocolError(
     'unknown-topic',
-    `no topic ${JSON.stringify(levels.slice(1).join('/').slice(0, 200))} below an edge: expected status, metrics, enrol, update/{model} or receipt/{model}`,
+    `no topic ${JSON.stringify(levels.slice(1).join('/').slice(0, 200))} below an edge: expected status, metrics, enrol, update/{model}, share/{model} or receipt/{model}`,
   );
 }
 

@@ -1,12 +1,7 @@
 import { z } from 'zod';
-import { ProtocolError } from './errors.js';
-import { pack, unpack } from './msgpack.js';
-import { isSignedBy, SIGNATURE_BYTES, type Signer } from './signing.js';
+import { type Seal, seal, unseal } from './sealed.js';
+import type { Signer } from './signing.js';
 import { IDENTIFIER } from './topics.js';
-
-/** First bytes of an update blob: "EAU" and the format's version. */
-const MAGIC = Uint8Array.of(0x45, 0x41, 0x55, 2);
-const MAX_HEADER = 64 * 1024;
 
 const count = z.int().min(0);
 const headerSchema = z.object({
@@ -23,6 +18,8 @@ const headerSchema = z.object({
   /** Optimiser steps taken since the base (tau_k of FedNova). */
   steps: count,
   createdAt: z.number().min(0),
+  /** Share of the hidden units that this edge trains, where not all; `layout` is then that of the slice (HeteroFL). */
+  width: z.number().gt(0).lt(1).optional(),
   /** Samples of each class, maybe with noise; only where the site allows it. */
   labels: z.array(z.number().min(0)).max(10_000).optional(),
   /** Ed25519 public key of the edge, hex. */
@@ -34,41 +31,11 @@ const headerSchema = z.object({
 /** What an edge says of its update; travels inside the hashed blob. */
 export type UpdateHeader = z.infer<typeof headerSchema>;
 
-/**
- * magic (4) | header length, uint32 LE (4) | header, MessagePack | payload of the named codec | Ed25519 signature over
- * everything before it (64).
- */
-export function encodeUpdate(header: Omit<UpdateHeader, 'key'>, payload: Uint8Array, signer: Signer): Uint8Array {
-  const head = pack(headerSchema.parse({ ...header, key: signer.key }));
-  const end = 8 + head.length + payload.length;
-  const blob = new Uint8Array(end + SIGNATURE_BYTES);
-  blob.set(MAGIC, 0);
-  new DataView(blob.buffer).setUint32(4, head.length, true);
-  blob.set(head, 8);
-  blob.set(payload, 8 + head.length);
-  blob.set(signer.sign(blob.subarray(0, end)), end);
-  return blob;
-}
+const SEAL: Seal<UpdateHeader> = { magic: [0x45, 0x41, 0x55, 2], what: 'an update', header: headerSchema };
 
-/**
- * Splits a blob into its checked header and its payload (a view). Throws `payload`, `not-messagepack`, `schema`, or
- * `bad-signature` where it is not signed with the key that it names.
- */
-export function decodeUpdate(blob: Uint8Array): { header: UpdateHeader; payload: Uint8Array } {
-  if (blob.length < 8 + SIGNATURE_BYTES || MAGIC.some((b, i) => blob[i] !== b)) {
-    throw new ProtocolError('payload', 'not an update blob of format 2');
-  }
-  const length = new DataView(blob.buffer, blob.byteOffset).getUint32(4, true);
-  if (length > MAX_HEADER || length > blob.length - 8 - SIGNATURE_BYTES) {
-    throw new ProtocolError('payload', `update header of ${length} bytes in a blob of ${blob.length}`);
-  }
-  const parsed = headerSchema.safeParse(unpack(blob.subarray(8, 8 + length)));
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0];
-    throw new ProtocolError('schema', `update header ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'invalid'}`);
-  }
-  const end = blob.length - SIGNATURE_BYTES;
-  if (!isSignedBy(parsed.data.key, blob.subarray(0, end), blob.subarray(end)))
-    throw new ProtocolError('bad-signature', `the update is not signed with key ${parsed.data.key.slice(0, 16)}`);
-  return { header: parsed.data, payload: blob.subarray(8 + length, end) };
-}
+/** An update blob: `EAU` 2, header, payload of the named codec, signature (see sealed.ts). */
+export const encodeUpdate = (header: Omit<UpdateHeader, 'key'>, payload: Uint8Array, signer: Signer): Uint8Array =>
+  seal(SEAL, header, payload, signer);
+
+/** Throws as `unseal` does. */
+export const decodeUpdate = (blob: Uint8Array): { header: UpdateHeader; payload: Uint8Array } => unseal(SEAL, blob);

@@ -5,6 +5,7 @@ import { zooModel } from '@ecavg/models';
 import {
   codec,
   decodeMessage,
+  edgeChunks,
   encodeMessage,
   encodeUpdate,
   type Manifest,
@@ -14,9 +15,9 @@ import {
   type RoundMessage,
   Signer,
   Topics,
+  type UpdateChunk,
   type UpdateHeader,
   unpack,
-  updateChunks,
 } from '@ecavg/protocol';
 import mqtt, { type MqttClient } from 'mqtt';
 import { FLEET, MODEL, TestFleet, type Watcher } from './harness.js';
@@ -119,12 +120,12 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
   const update = topics.update(LIAR, MODEL);
   /** Sends a blob in chunks; only the last one is answered. */
   async function refusedBlob(reason: string, blob: Uint8Array, about = envelope()): Promise<Receipt> {
-    const chunks = updateChunks(blob, about);
+    const chunks = edgeChunks(blob, about);
     for (const c of chunks.slice(0, -1))
       await client.publishAsync(update, Buffer.from(encodeMessage('update', c)), { qos: 1 });
     return refused(reason, update, encodeMessage('update', chunks.at(-1) as (typeof chunks)[number]));
   }
-  const first = (blob: Uint8Array) => updateChunks(blob, envelope())[0] as ReturnType<typeof updateChunks>[number];
+  const first = (blob: Uint8Array) => edgeChunks(blob, envelope())[0] as Omit<UpdateChunk, 'v' | 'type'>;
 
   test('unknown topics', async () => {
     await refused('unknown-topic', `${topics.base}/edge/${LIAR}/upload/${MODEL}`, Buffer.from('x'));
@@ -185,7 +186,7 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
     const blob = sealed(good(), zeros());
     const accepted = async (): Promise<Receipt> => {
       const from = receipts.length;
-      for (const c of updateChunks(blob, envelope()))
+      for (const c of edgeChunks(blob, envelope()))
         await client.publishAsync(update, Buffer.from(encodeMessage('update', c)), { qos: 1 });
       while (receipts.length === from) await once(messages, 'message', { signal: AbortSignal.timeout(10_000) });
       return receipts.at(-1) as Receipt;
@@ -208,7 +209,7 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
     assert.deepEqual([round.round, round.state, round.base.version], [2, 'open', 2]);
     const ruin = Float32Array.from({ length: layout.total }, (_, i) => 50 * Math.sin(i * i));
     const poison = codec('int8-brotli').encode(ruin, layout, {});
-    for (const c of updateChunks(sealed({ ...good(), samples: 1e6 }, poison), envelope())) {
+    for (const c of edgeChunks(sealed({ ...good(), samples: 1e6 }, poison), envelope())) {
       await client.publishAsync(update, Buffer.from(encodeMessage('update', c)), { qos: 1 });
     }
     const { data } = await events.until('round-closed', (d) => d.round === 2);

@@ -90,6 +90,8 @@ export class Tracker {
       case 'finished':
         this.finished = true;
         return undefined;
+      default:
+        return undefined;
     }
   }
 

@@ -45,6 +45,7 @@ const QUICK = { train: 1000, test: 300, localEpochs: 1 };
 interface Flags {
   readonly data?: string;
   readonly quick?: boolean;
+  readonly samples?: number;
   readonly report?: string;
   readonly model?: string;
   readonly edges?: number;
@@ -139,6 +140,7 @@ async function reproduce(name: Case, flags: Flags): Promise<void> {
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
   let { train, test } = load(name, flags.data && resolve(flags.data), seed);
   if (quick) [train, test] = [cut(train, QUICK.train, seed), cut(test, QUICK.test, seed)];
+  if (flags.samples !== undefined && flags.samples < train.length) train = cut(train, flags.samples, seed);
   const folder = resolve(flags.work ?? join(cacheDir(), 'reproduce'));
   say(
     `${name}: ${settings.model}, ${train.length} training and ${test.length} test samples, ${settings.edges} edges (${settings.split}), ${settings.localEpochs} local and ${settings.serverEpochs} server epochs; what is trained is kept in ${folder}`,
@@ -171,6 +173,7 @@ export function reproduceCommand(): Command {
     )
     .option('--data <path>', 'folder of the standard files (steel: the CSV file); mnist has 10,000 digits built in')
     .option('--quick', `${QUICK.train} samples and one local epoch, to see that it runs`)
+    .option('--samples <n>', 'only so many training samples', integer(100, 1_000_000))
     .option('--report <file>', 'write the result as JSON')
     .addOption(new Option('--model <name>', "architecture, instead of the paper's").choices(Object.keys(ZOO)))
     .option('--edges <n>', 'number of edges', integer(1, 64))

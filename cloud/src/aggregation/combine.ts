@@ -1,6 +1,7 @@
 import { type Gram, gramMatrix, norm, scaledGram } from './gram.js';
+import { type Part, sumOverHolders } from './holders.js';
 import { clipFactors, coordinateMedian, fltrust, geometricMedian, multiKrum, trimmedMean } from './robust.js';
-import { type Addable, withBlocks } from './rows.js';
+import { withBlocks } from './rows.js';
 import { Sketch } from './sketch.js';
 import { type Contribution, type Weighted, type Weighting, type WeightingOptions, weigh } from './weighting.js';
 
@@ -25,7 +26,7 @@ export function leastUpdates({ combiner, hostile }: Pick<StrategyOptions, 'combi
 }
 
 /** An accepted update as the strategies see it. */
-export interface Update extends Addable {
+export interface Update extends Part {
   readonly about: Contribution;
 }
 
@@ -93,18 +94,13 @@ async function meanOf({ updates, length, options, weighted }: Work): Promise<Com
   }
   const clips = options.clip > 0 ? clipFactors(diagonal(norms), options.clip) : norms.map(() => 1);
   const shares = coefficients(weighted, clips);
-  const difference = await sumOf(updates, shares, scratch.fill(0));
+  const difference = await sumOverHolders(updates, shares, scratch.fill(0));
   return { difference, shares, norms, cosines: sketch.cosines(difference), clipped: count(clips) };
 }
 
 const diagonal = (norms: readonly number[]): Gram =>
   norms.map((n, i) => Float64Array.from(norms, (_, j) => (i === j ? n * n : 0)));
 const count = (clips: readonly number[]): number => clips.filter((c) => c < 1).length;
-
-async function sumOf(updates: readonly Update[], shares: readonly number[], out: Float32Array): Promise<Float32Array> {
-  for (const [k, update] of updates.entries()) if (shares[k] !== 0) await update.addTo(out, shares[k] as number);
-  return out;
-}
 
 async function robust({ updates, length, options, folder, weighted }: Work, own?: Float32Array): Promise<Combined> {
   return withBlocks(updates, length, folder, async (blocks) => {
@@ -140,7 +136,7 @@ async function robust({ updates, length, options, folder, weighted }: Work, own?
           ? fltrust(scaled)
           : geometricMedian(scaled, weighted.weights);
     const shares = chosen.map((c, k) => c * (factors[k] as number));
-    const difference = await sumOf(updates, shares, new Float32Array(length));
+    const difference = await sumOverHolders(updates, shares, new Float32Array(length));
     return { difference, shares, cosines: sketch.cosines(difference), ...figures };
   });
 }

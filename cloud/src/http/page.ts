@@ -23,7 +23,7 @@ th:first-child, td:first-child { text-align: left; }
 </style>
 </head>
 <body>
-<header><h1>ecavg <span id="model" class="muted"></span></h1><div id="live" class="muted" role="status">connecting</div></header>
+<header><h1>ecavg <span id="model" class="muted"></span></h1><nav id="models" aria-label="Models"></nav><div id="live" class="muted" role="status">connecting</div></header>
 <p id="note" hidden>These signals are simulated; no machine was measured.</p>
 <section class="tiles" aria-label="Summary" id="tiles"></section>
 <h2>Gateways</h2>
@@ -48,9 +48,20 @@ const row = (cells) => {
 const el = (tag, text, cls) => { const e = document.createElement(tag); e.textContent = text; if (cls) e.className = cls; return e; };
 const bar = (v) => { const b = el('span', '', 'bar'); const i = document.createElement('i'); i.style.width = 100 * (v || 0) + '%'; b.append(i); return b; };
 const tile = (name, value, sub) => { const d = el('div', '', 'tile'); d.append(el('span', name, 'muted'), el('b', value), el('span', sub || '', 'muted')); return d; };
+const query = location.search;
+async function drawModels() {
+  const all = await (await fetch('/api/v1/models')).json();
+  if (all.length < 2) return;
+  $('models').replaceChildren(...all.flatMap((m) => {
+    const a = el('a', m.fleet + ' / ' + m.model);
+    a.href = '/?fleet=' + encodeURIComponent(m.fleet) + '&model=' + encodeURIComponent(m.model);
+    return [a, ' '];
+  }));
+}
 async function draw() {
-  const s = await (await fetch('/api/v1/state')).json();
-  const head = s.versions.at(-1);
+  const s = await (await fetch('/api/v1/state' + query)).json();
+  const head = s.versions.filter((v) => v.state === 'current').at(-1);
+  const trial = s.versions.at(-1).state === 'canary' ? s.versions.at(-1) : undefined;
   const online = s.members.filter((m) => m.online).length;
   const refused = Object.values(s.wire.rejected).reduce((a, b) => a + b, 0);
   $('model').textContent = s.fleet + ' / ' + s.model;
@@ -59,7 +70,7 @@ async function draw() {
   $('tiles').replaceChildren(
     tile('Gateways online', online + ' of ' + s.members.length),
     tile('Round', round.split(' ')[0], round.split(' ').slice(1).join(' ')),
-    tile('Model version', 'v' + head.version, head.sha256.slice(0, 12)),
+    tile('Model version', 'v' + head.version, s.pinned ? 'pinned' : trial ? 'v' + trial.version + ' is on trial' : head.restores ? 'weights of v' + head.restores : head.sha256.slice(0, 12)),
     tile('Accuracy', percent(head.metrics.accuracy), 'on samples that no one trained on'),
     tile('Received', bytes(s.wire.bytes), s.wire.messages + ' messages, ' + refused + ' refused'));
   $('edges').replaceChildren(...s.members.map((m) => {
@@ -69,17 +80,18 @@ async function draw() {
       percent(t && t.values.valAfter), percent(last && last.values.valAfter), last ? (last.event === 'kept' ? 'its own model' : 'v' + last.version) : '-']);
   }));
   $('versions').replaceChildren(...[...s.versions].reverse().slice(0, 30).map((v) => {
-    const link = el('a', 'model.onnx'); link.href = '/api/v1/versions/' + v.version + '/model.onnx';
-    return row(['v' + v.version, v.round || 'initial', percent(v.metrics.averageAccuracy), percent(v.metrics.fineTunedAccuracy), percent(v.metrics.accuracy), bar(v.metrics.accuracy), link]);
+    const link = el('a', 'model.onnx'); link.href = '/api/v1/versions/' + v.version + '/model.onnx' + query;
+    return row(['v' + v.version + (v.state === 'current' ? '' : v.state === 'canary' ? ' (trial)' : ' (withdrawn)') + (v.restores ? ' = v' + v.restores : ''), v.round || 'initial', percent(v.metrics.averageAccuracy), percent(v.metrics.fineTunedAccuracy), percent(v.metrics.accuracy), bar(v.metrics.accuracy), link]);
   }));
 }
 let queued = false;
 const soon = () => { if (!queued) { queued = true; setTimeout(() => { queued = false; draw().catch(() => {}); }, 200); } };
-const events = new EventSource('/api/v1/events');
+const events = new EventSource('/api/v1/events' + query);
 events.onopen = () => { $('live').textContent = 'live'; soon(); };
 events.onmessage = soon;
 events.onerror = () => { $('live').textContent = 'connection lost, trying again'; };
 draw().catch(() => {});
+drawModels().catch(() => {});
 </script>
 </body>
 </html>

@@ -11,6 +11,7 @@ export interface Point {
 export const MEASUREMENTS = [
   'ecavg_round',
   'ecavg_guard',
+  'ecavg_reception',
   'ecavg_edge',
   'ecavg_model',
   'ecavg_wire',

@@ -1,0 +1,141 @@
+import { randomUUID } from 'node:crypto';
+import { watch } from 'node:fs';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Logger, listFolder, readJson, writeDurable } from '@ecavg/runtime';
+import { z } from 'zod';
+
+const requestSchema = z.object({
+  fleet: z.string(),
+  model: z.string(),
+  action: z.enum(['rollback', 'pin', 'unpin']),
+  /** The version meant; where it is left out, the one before (rollback) or the one in force (pin). */
+  version: z.int().min(1).optional(),
+});
+export type ControlRequest = z.output<typeof requestSchema>;
+
+const answerSchema = z.object({ done: z.boolean(), text: z.string() });
+export type ControlAnswer = z.output<typeof answerSchema>;
+
+const REQUEST = '.request.json';
+const ANSWER = '.answer.json';
+/** Some file systems tell of no changes. */
+const LOOK_MS = 5000;
+
+/**
+ * Commands from the command line to a running cloud, as files in its data folder: who may write there may command. A
+ * request that finds no cloud running is kept, and carried out when it starts.
+ */
+export class ControlBox {
+  constructor(private readonly folder: string) {}
+
+  /** Leaves a request and waits for the answer; undefined where none came in time. */
+  async ask(request: ControlRequest, waitMs: number): Promise<ControlAnswer | undefined> {
+    const id = `${Date.now()}-${randomUUID()}`;
+    const file = join(this.folder, id + ANSWER);
+    await mkdir(this.folder, { recursive: true });
+    const changed = new Changes(this.folder);
+    try {
+      await writeDurable(join(this.folder, id + REQUEST), JSON.stringify(request));
+      const until = Date.now() + waitMs;
+      for (;;) {
+        const answer = await readJson(file, answerSchema);
+        if (answer) {
+          await rm(file, { force: true });
+          return answer;
+        }
+        if (Date.now() >= until) return undefined;
+        await changed.next(until - Date.now());
+      }
+    } finally {
+      changed.close();
+    }
+  }
+
+  /** Carries out what was and will be asked, one after another; returns the way to stop. */
+  async serve(carryOut: (request: ControlRequest) => Promise<string>, log: Logger): Promise<() => Promise<void>> {
+    await mkdir(this.folder, { recursive: true });
+    const changed = new Changes(this.folder);
+    let stopped = false;
+    const loop = (async () => {
+      while (!stopped) {
+        try {
+          await this.#look(carryOut, log);
+        } catch (error) {
+          log.error({ err: error }, 'could not read what was asked');
+        }
+        await changed.next(LOOK_MS);
+      }
+    })();
+    return async () => {
+      stopped = true;
+      changed.close();
+      await loop;
+    };
+  }
+
+  async #look(carryOut: (request: ControlRequest) => Promise<string>, log: Logger): Promise<void> {
+    for (const name of (await readdir(this.folder)).sort().filter((n) => n.endsWith(REQUEST))) {
+      const file = join(this.folder, name);
+      let answer: ControlAnswer;
+      try {
+        const request = await readJson(file, requestSchema);
+        if (!request) continue;
+        answer = { done: true, text: await carryOut(request) };
+        log.info({ request, answer: answer.text }, 'carried out a command');
+      } catch (error) {
+        answer = { done: false, text: (error as Error).message };
+        log.warn({ request: name, detail: answer.text }, 'a command was refused');
+      }
+      await writeDurable(join(this.folder, name.replace(REQUEST, ANSWER)), JSON.stringify(answer));
+      await rm(file, { force: true });
+    }
+    await this.#forget();
+  }
+
+  /** Answers that nobody waits for any more. */
+  async #forget(): Promise<void> {
+    for (const name of (await readdir(this.folder)).filter((n) => n.endsWith(ANSWER))) {
+      if (Date.now() - Number(name.split('-')[0]) > 3_600_000) await rm(join(this.folder, name), { force: true });
+    }
+  }
+}
+
+/** Wakes whoever waits for a change in a folder. */
+class Changes {
+  readonly #watcher;
+  #wake: (() => void) | undefined;
+  #seen = false;
+
+  constructor(folder: string) {
+    this.#watcher = watch(folder, { persistent: false }, () => this.#changed());
+    this.#watcher.on('error', () => undefined);
+  }
+
+  /** Resolves at the next change since the last call, or after `ms`. */
+  next(ms: number): Promise<void> {
+    if (this.#seen) {
+      this.#seen = false;
+      return Promise.resolve();
+    }
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#wake?.(), Math.min(ms, LOOK_MS));
+      this.#wake = () => {
+        clearTimeout(timer);
+        this.#wake = undefined;
+        this.#seen = false;
+        resolve();
+      };
+    });
+  }
+
+  close(): void {
+    this.#watcher.close();
+    this.#wake?.();
+  }
+
+  #changed(): void {
+    this.#seen = true;
+    this.#wake?.();
+  }
+}

@@ -1,0 +1,204 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  type Artifact,
+  type ModelProto,
+  parseModel,
+  prepareArtifact,
+  requireEngine,
+  type View,
+  zooModel,
+} from '@ecavg/models';
+import type { MetricsMessage, Signer, StatusMessage, Topics } from '@ecavg/protocol';
+import { ConfigError, type Logger, type MqttClient, SerialQueue } from '@ecavg/runtime';
+import { admit } from './admission.js';
+import { Aggregator } from './aggregate.js';
+import { type CloudConfig, codecOptions } from './config.js';
+import type { EdgeKeys } from './edgeKeys.js';
+import { EventLog } from './events.js';
+import { Inbox } from './inbox.js';
+import { Judge } from './judge.js';
+import { Members } from './members.js';
+import { Publisher } from './publisher.js';
+import { EdgeRecords } from './records.js';
+import { Registry } from './registry.js';
+import { Releases } from './releases.js';
+import { edgePoint, receptionPoint, rejectPoint, roundPoints } from './report.js';
+import { RoundStore } from './roundStore.js';
+import { RoundManager } from './rounds.js';
+import { Slices } from './slices.js';
+import type { TelemetrySink } from './telemetry/points.js';
+
+/** Refusals that speak against the edge, and not against the network or the clock. */
+const BLAMED: ReadonlySet<string> = new Set([
+  'payload',
+  'non-finite',
+  'layout-mismatch',
+  'bad-signature',
+  'identity-mismatch',
+]);
+
+/** What the models of a fleet, and the fleets of a cloud, have in common. */
+export interface Shared {
+  readonly client: MqttClient;
+  readonly topics: Topics;
+  readonly signer: Signer;
+  readonly keys: EdgeKeys;
+  readonly telemetry: TelemetrySink;
+}
+
+/** The aggregator of one model of one fleet. */
+export class FleetModel {
+  readonly members = new Members();
+  readonly queue: SerialQueue;
+
+  private constructor(
+    readonly config: CloudConfig,
+    readonly registry: Registry,
+    readonly store: RoundStore,
+    readonly events: EventLog,
+    readonly inbox: Inbox,
+    readonly rounds: RoundManager,
+    private readonly releases: Releases,
+    private readonly publisher: Publisher,
+    private readonly judge: Judge,
+    private readonly telemetry: TelemetrySink,
+    members: Members,
+  ) {
+    this.members = members;
+    this.queue = rounds.queue;
+  }
+
+  static async open(config: CloudConfig, shared: Shared, log: Logger): Promise<FleetModel> {
+    const { client, topics, signer, keys, telemetry } = shared;
+    const model = config.model.id;
+    const names = { fleet: config.fleet, model };
+    await requireEngine(config);
+    const reference = Judge.reference(config);
+    const source = { from: config.model.file ?? config.model.architecture, batch: config.model.batch };
+    const registry = await Registry.open(join(config.dataDir, 'models', model), source);
+    if (!registry.head) await registerInitial(config, registry, reference.guard);
+    if (!registry.head) throw new Error('the initial model was not registered');
+    const artifact = await registry.load(registry.head);
+    const folder = join(config.dataDir, 'rounds', model);
+    const store = await RoundStore.open(folder);
+    const records = await EdgeRecords.open(folder);
+    const judge = await Judge.create(config, artifact, reference);
+    const members = new Members();
+    const events = new EventLog();
+    const { data } = reference.guard;
+    const publisher = new Publisher(
+      client,
+      signer,
+      topics,
+      model,
+      { classes: data.classes, simulated: data.simulated },
+      config.publish.wholeBytes,
+      config.broker.transfer,
+      log,
+    );
+    const slices = new Slices(artifact, config);
+    const temporal = codecOptions(config).options.temporal === 1;
+    const inbox = new Inbox(
+      { model, topics, layout: artifact.layout, slices, temporal, admit: (c) => admit(c, store, registry, config) },
+      store,
+      keys,
+      client,
+      {
+        async accepted(header, bytes) {
+          const float32 = artifact.layout.total * 4;
+          records.served(header.edge, true);
+          events.emit('accepted', { round: header.round, edge: header.edge, bytes, float32, metrics: header.metrics });
+          rounds.advance();
+        },
+        rejected(edge, reason, detail) {
+          if (edge && BLAMED.has(reason)) records.served(edge, false);
+          events.emit('rejected', { edge: edge ?? null, reason, detail });
+          telemetry.write([rejectPoint(names, edge, reason, inbox.counters.rejected[reason] ?? 1)]);
+        },
+      },
+      log,
+    );
+    const aggregator = new Aggregator(config, folder, store.references, slices);
+    const parts = { config, registry, judge, aggregator, publisher, members, events, log };
+    const releases = await Releases.open(
+      {
+        ...parts,
+        received: (version, outcome, reception) =>
+          telemetry.write([receptionPoint(names, version, outcome, reception)]),
+      },
+      () => rounds.advance(),
+    );
+    const rounds: RoundManager = new RoundManager(
+      {
+        ...parts,
+        store,
+        records,
+        releases,
+        closed: (outcome) => telemetry.write(roundPoints(names, outcome, inbox.counters, artifact.layout.total)),
+      },
+      new SerialQueue(),
+    );
+    return new FleetModel(
+      config,
+      registry,
+      store,
+      events,
+      inbox,
+      rounds,
+      releases,
+      publisher,
+      judge,
+      telemetry,
+      members,
+    );
+  }
+
+  /** Publishes the version in force and takes up the interrupted round, if any; the broker must be connected. */
+  async start(): Promise<void> {
+    await this.releases.start();
+    await this.rounds.start();
+  }
+
+  /** Says everything again: a broker that restarted may have lost what it retained. */
+  repeat(): Promise<void> {
+    return this.publisher.repeat();
+  }
+
+  /** The edge follows this model, or followed it. */
+  status(message: StatusMessage): void {
+    if (!(this.config.model.id in message.models)) return;
+    const member = this.members.status(message);
+    if (!member) return;
+    this.events.emit('edge', { edge: member.edge, online: member.online, samples: member.samples });
+    this.rounds.advance();
+  }
+
+  report(report: MetricsMessage): void {
+    this.members.report(report);
+    this.events.emit('report', report);
+    this.telemetry.write([edgePoint({ fleet: this.config.fleet, model: this.config.model.id }, report)]);
+    this.rounds.advance();
+  }
+
+  async stop(): Promise<void> {
+    await this.rounds.stop();
+    await this.judge.release();
+  }
+}
+
+/** The cloud ships the model that every edge starts from, so that their weights can be averaged. */
+async function registerInitial(config: CloudConfig, registry: Registry, { data }: View): Promise<void> {
+  const { architecture, file, seed, batch } = config.model;
+  const model: ModelProto = file
+    ? parseModel(await readFile(file))
+    : zooModel(architecture, { input: data.shape, classes: data.classes.length, seed });
+  const artifact: Artifact = await prepareArtifact(model, { loss: 'cross-entropy', batch, sample: data.shape });
+  const { shape } = artifact.info.output;
+  if (shape.length !== 2 || shape[1] !== data.classes.length) {
+    throw new ConfigError(
+      `model ${file ?? architecture} gives [${shape.slice(1).join(', ')}] outputs a sample; data set ${data.name} has ${data.classes.length} classes`,
+    );
+  }
+  await registry.add(artifact, { round: 0, createdAt: Date.now(), metrics: {} });
+}

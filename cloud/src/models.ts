@@ -1,0 +1,64 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+import { type CloudConfig, cloudConfigSchema } from './config.js';
+
+type Tree = Record<string, unknown>;
+
+/** What is one for the whole process, and can't be set for a single model. */
+const COMMON = ['dataDir', 'broker', 'log', 'http', 'telemetry', 'enrolment'] as const;
+
+/** A cloud's settings: those of the process, and complete ones for each model. */
+export type CloudFile = Pick<CloudConfig, (typeof COMMON)[number]> & {
+  readonly models: readonly [CloudConfig, ...CloudConfig[]];
+};
+
+const isTree = (v: unknown): v is Tree => typeof v === 'object' && v !== null && !Array.isArray(v);
+
+function merged(base: Tree, over: Tree): Tree {
+  const out = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const known = out[key];
+    out[key] = isTree(known) && isTree(value) ? merged(known, value) : value;
+  }
+  return out;
+}
+
+/**
+ * The settings of `ecavg cloud`: those of one model at the top level or, under `models`, of several. Each of these takes what it does not set
+ * from the top level. Another fleet than the top level's has its data under `fleets/{fleet}`.
+ */
+export const cloudFileSchema = z
+  .looseObject({ models: z.array(z.record(z.string(), z.unknown())).min(1).optional() })
+  .transform(({ models, ...top }, context): CloudFile => {
+    const issue = (message: string, path: readonly PropertyKey[], input: unknown): void =>
+      void context.addIssue({ code: 'custom', message, path: [...path], input });
+    const all: CloudConfig[] = [];
+    for (const [i, entry] of (models ?? [{}]).entries()) {
+      const at = models ? ['models', i] : [];
+      for (const field of COMMON) {
+        if (models && field in entry)
+          issue('is one for the whole process: set it at the top level', [...at, field], entry);
+      }
+      const result = cloudConfigSchema.safeParse(merged(top, entry));
+      if (result.success) all.push(result.data);
+      for (const { message, path, ...rest } of result.error?.issues ?? []) {
+        // What the entry does not say itself comes from the top level.
+        const own = models && path[0] !== undefined && path[0] in entry;
+        const where = own ? [...at, ...path] : path;
+        if (rest.code === 'unrecognized_keys') context.addIssue({ ...rest, message, path: [...where], input: entry });
+        else issue(own || !models ? message : `${message} (of models.${i})`, where, entry);
+      }
+    }
+    const [first] = all;
+    if (!first || all.length < (models ?? [{}]).length) return z.NEVER;
+    const seen = new Set<string>();
+    const placed = all.map((config, i) => {
+      const name = `${config.fleet}/${config.model.id}`;
+      if (seen.has(name)) issue(`there are two models ${name}: give each its own model.id`, ['models', i], name);
+      seen.add(name);
+      const home = typeof top.fleet === 'string' ? top.fleet : first.fleet;
+      return config.fleet === home ? config : { ...config, dataDir: join(config.dataDir, 'fleets', config.fleet) };
+    });
+    const { dataDir, broker, log, http, telemetry, enrolment } = first;
+    return { dataDir, broker, log, http, telemetry, enrolment, models: placed as [CloudConfig, ...CloudConfig[]] };
+  });
