@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { ConfigError, createLogger, loadConfig } from '@ecavg/runtime';
-import { stringify } from 'yaml';
 import { ControlBox, type ControlRequest } from './control.js';
 import { cloudFileSchema } from './models.js';
 
@@ -55,7 +54,7 @@ describe('commands to a running cloud', () => {
 describe('a cloud file with several models', () => {
   const load = (tree: object) => {
     const file = join(root, 'cloud.yaml');
-    writeFileSync(file, stringify(tree));
+    writeFileSync(file, JSON.stringify(tree));
     return loadConfig(cloudFileSchema, { file });
   };
   const refused = (tree: object, pattern: RegExp): void =>

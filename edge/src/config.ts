@@ -1,4 +1,4 @@
-import { dataConfigSchema, ENGINES } from '@ecavg/models';
+import { dataConfigSchema, ENGINES, SCHEDULES, WIDTH_STEP } from '@ecavg/models';
 import { IDENTIFIER } from '@ecavg/protocol';
 import { brokerSchema, logSchema } from '@ecavg/runtime';
 import { z } from 'zod';
@@ -31,14 +31,32 @@ export const edgeConfigSchema = z.strictObject({
       threads: z.int().min(1).max(256).default(1),
       /** FedBN: batch normalisation stays on this gateway, and is no part of its updates. */
       localBatchNorm: z.boolean().default(false),
+      /** FedPer: the last layer stays on this gateway. */
+      localHead: z.boolean().default(false),
+      /** Other tensors that stay, by name; `*` for any text. */
+      localTensors: z.array(z.string().min(1)).default([]),
+      /** HeteroFL: share of the hidden units that this gateway trains and serves, in sixteenths; for weak hardware. */
+      width: z.number().gt(0).max(1).multipleOf(WIDTH_STEP).default(1),
     })
     .prefault({}),
   adopt: z
     .strictObject({
-      /** always: take every new version. unless-worse: keep the local model where the new one is worse here. */
-      policy: z.enum(['always', 'unless-worse']).default('unless-worse'),
+      /**
+       * always: take every new version. unless-worse: keep the local model where the new one is worse here. blend: the mixture of
+       * both that does best here. keep: serve the local model whatever comes.
+       */
+      policy: z.enum(['always', 'unless-worse', 'blend', 'keep']).default('unless-worse'),
       /** How much accuracy on the local validation samples the new version may lose, in [0, 1]. */
       tolerance: z.number().min(0).max(1).default(0.05),
+      /** Trains what was adopted once more on this gateway's samples, for this gateway alone; taken where it does better here. */
+      fineTune: z
+        .strictObject({
+          epochs: z.int().min(0).max(1000).default(0),
+          learningRate: z.number().gt(0).default(0.01),
+          momentum: z.number().min(0).lt(1).default(0.9),
+          schedule: z.enum(SCHEDULES).default('cosine'),
+        })
+        .prefault({}),
     })
     .prefault({}),
   /** What this site lets the cloud know of its data, beyond the number of samples. */
@@ -48,6 +66,10 @@ export const edgeConfigSchema = z.strictObject({
       labels: z.boolean().default(false),
       /** Scale of the Laplace noise on each of these numbers; 1 / scale is the epsilon of one round. */
       labelNoise: z.number().min(0).default(0),
+      /** Training samples that this site gives to the cloud, raw, where the cloud asks for some; 0: none leaves the gateway. */
+      samples: z.int().min(0).max(1_000_000).default(0),
+      /** Training samples whose activations at a layer of the model it gives, where the cloud asks for some. */
+      features: z.int().min(0).max(1_000_000).default(0),
     })
     .prefault({}),
   trust: z

@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Artifact, ModelError, requireEngine } from '@ecavg/models';
 import {
-  chunksIn,
   decodeMessage,
   encodeMessage,
   enrolmentProof,
@@ -14,7 +13,6 @@ import {
   Signer,
   Topics,
   tokenHash,
-  edgeChunks,
 } from '@ecavg/protocol';
 import {
   connectBroker,
@@ -32,14 +30,14 @@ import { type LocalData, openLocalData } from './data.js';
 import { Downloader } from './download.js';
 import { Learner, type Values } from './learner.js';
 import { Link } from './link.js';
-import { EdgeStore, type OutboxEntry } from './store.js';
+import { Sender } from './outgoing.js';
+import { type Kind, Sharing } from './sharing.js';
+import { EdgeStore, type Memory, type OutboxEntry } from './store.js';
 import { Trust } from './trust.js';
 import { Versions } from './versions.js';
 
 const SOFTWARE = 'ecavg 0.1.0';
 const FAREWELL_MS = 1000;
-/** MQTT 5: a broker need not keep the chunks of an update for longer; its edge sends them again. */
-const UPDATE_EXPIRY_SECONDS = 3600;
 
 /** Refusals that the same update, sent again, can survive. */
 const RETRY = new Set([
@@ -86,6 +84,13 @@ class Gateway {
   readonly #queue = new SerialQueue();
   readonly #link = new Link();
   readonly #flow: Flow;
+  readonly #updates: Sender;
+  readonly #shares: Sender;
+  readonly #sharing: Sharing;
+  /** What waits to be shared of the version in hand. */
+  #toShare: { id: string; blob: Uint8Array; kind: Kind; base: string }[] = [];
+  /** The last report on a version: said again where the cloud offers the same version once more. */
+  #reported: { event: 'adopted' | 'kept'; values: Values } | undefined;
   readonly #stopped = new AbortController();
   #artifact: { artifact: Artifact; manifest: Manifest } | undefined;
   #manifest: Manifest | undefined;
@@ -94,7 +99,6 @@ class Gateway {
   #done = 0;
   #outbox: OutboxEntry | undefined;
   #training: { round: number; abort: AbortController } | undefined;
-  #resend: NodeJS.Timeout | undefined;
   /** Ends the download in progress: its chunks go away when a newer version is published. */
   #fetching = new AbortController();
   #retry: NodeJS.Timeout | undefined;
@@ -113,6 +117,17 @@ class Gateway {
     const clientId = `ecavg-${config.fleet}-edge-${config.edge}`;
     this.#client = connectBroker(config.broker, { clientId, will, persistent: true }, log);
     this.#flow = new Flow(this.#client, config.broker.transfer);
+    const { resendSeconds, broker } = config;
+    const means = {
+      client: this.#client,
+      flow: this.#flow,
+      chunkBytes: broker.transfer.chunkBytes,
+      resendSeconds,
+      log,
+    };
+    this.#updates = new Sender(means, (blob) => this.#link.sending(blob));
+    this.#shares = new Sender(means);
+    this.#sharing = new Sharing(config, data.train, store, identity.signer);
     this.#downloads = new Downloader(this.#client, this.#topics, config.model, log);
     this.#versions = new Versions(store, this.#downloads, data.train.data.shape, log);
   }
@@ -130,7 +145,8 @@ class Gateway {
     this.#stopped.abort(new Error('stopping'));
     this.#training?.abort.abort(new Error('stopping'));
     this.#fetching.abort(new Error('stopping'));
-    clearTimeout(this.#resend);
+    this.#updates.done();
+    this.#shares.done();
     clearTimeout(this.#retry);
     clearTimeout(this.#again);
     await this.#queue.idle();
@@ -146,7 +162,12 @@ class Gateway {
 
   #connected(): void {
     const { edge, model } = this.config;
-    const topics = [this.#topics.manifest(model), this.#topics.round(model), this.#topics.receipt(edge, model)];
+    const topics = [
+      this.#topics.manifest(model),
+      this.#topics.canary(model),
+      this.#topics.round(model),
+      this.#topics.receipt(edge, model),
+    ];
     this.#client.subscribe(topics, { qos: 1 }, (error) => {
       if (error) this.log.warn({ err: error }, 'subscription failed');
     });
@@ -154,6 +175,7 @@ class Gateway {
     this.#downloads.resume();
     this.#enrol();
     this.#send();
+    this.#share();
   }
 
   #message(topic: string, payload: Uint8Array): void {
@@ -161,6 +183,7 @@ class Gateway {
     const { edge, model } = this.config;
     try {
       if (topic === this.#topics.manifest(model)) this.#onManifest(decodeMessage('manifest', payload));
+      else if (topic === this.#topics.canary(model)) this.#onCanary(payload);
       else if (topic === this.#topics.round(model)) this.#onRound(decodeMessage('round', payload));
       else if (topic === this.#topics.receipt(edge, model)) this.#onReceipt(decodeMessage('receipt', payload));
     } catch (error) {
@@ -174,7 +197,10 @@ class Gateway {
       throw new ProtocolError('identity-mismatch', `manifest of ${manifest.fleet}/${manifest.model}`);
     }
     this.identity.trust.check(manifest);
-    if (manifest.infer.sha256 === this.#manifest?.infer.sha256) return;
+    if (manifest.infer.sha256 === this.#manifest?.infer.sha256) {
+      this.#schedule(() => this.#sameVersion(manifest));
+      return;
+    }
     this.#manifest = manifest;
     clearTimeout(this.#retry);
     this.#fetching.abort(new Error(`version ${manifest.version} was published`));
@@ -183,12 +209,31 @@ class Gateway {
     this.#schedule(() => this.#takeVersion(manifest, fetching.signal));
   }
 
+  /** A version on trial concerns the edges that it names; an empty message ends the trial. */
+  #onCanary(payload: Uint8Array): void {
+    if (payload.length === 0) return;
+    const manifest = decodeMessage('manifest', payload);
+    if (manifest.canary?.includes(this.config.edge)) this.#onManifest(manifest);
+  }
+
+  /** The weights are in hand already; their version may have another number now, or the cloud asks once more. */
+  async #sameVersion(manifest: Manifest): Promise<void> {
+    const current = this.#artifact;
+    if (current?.artifact.sha256 !== manifest.infer.sha256) return;
+    await this.identity.trust.remember(manifest);
+    const again = manifest.version !== current.manifest.version || manifest.canary !== undefined;
+    this.#artifact = { artifact: current.artifact, manifest };
+    if (again && this.#reported)
+      this.#report(this.#reported.event, manifest.round, manifest.version, this.#reported.values);
+  }
+
   #onRound(round: RoundMessage): void {
     this.identity.trust.check(round);
     this.#round = round;
     this.#link.opened(round);
     const training = this.#training;
-    if (training && (round.round !== training.round || round.state === 'closed')) {
+    const goesOn = round.mode === 'async' && round.state === 'open';
+    if (training && !goesOn && (round.round !== training.round || round.state === 'closed')) {
       training.abort.abort(new Error(`round ${training.round} is over`));
     }
     this.#schedule(async () => {
@@ -234,12 +279,19 @@ class Gateway {
       throw error;
     }
     this.#artifact = { artifact, manifest };
-    const { adopted, values } = await this.#learner.consider(artifact);
+    const { adopted, values } = await this.#learner.consider(artifact, signal);
     const { version, round } = manifest;
     const bytesDown = this.#downloads.bytes - before;
     this.log.info({ version, adopted, ...values, bytesDown }, adopted ? 'adopted version' : 'kept the local model');
-    this.#report(adopted ? 'adopted' : 'kept', round, version, { ...values, bytesDown });
-    await this.store.pruneBlobs(new Set([manifest.infer.sha256, manifest.train.sha256]));
+    this.#reported = { event: adopted ? 'adopted' : 'kept', values: { ...values, bytesDown: 0 } };
+    const shared = await this.#sharing.wanted(manifest, artifact);
+    const asked = shared.some((s) => s.kind === 'features') ? { sharesFeatures: 1 } : {};
+    this.#report(this.#reported.event, round, version, { ...values, bytesDown, ...asked });
+    this.#toShare = shared.map((s) => ({ ...s, base: artifact.sha256 }));
+    this.#share();
+    // From a trial the way may lead back.
+    const back = manifest.canary && manifest.parent ? [manifest.parent] : [];
+    await this.store.pruneBlobs(new Set([manifest.infer.sha256, manifest.train.sha256, ...back]));
     await this.#trainIfDue();
   }
 
@@ -247,11 +299,12 @@ class Gateway {
     const round = this.#round;
     const current = this.#artifact;
     if (round?.state !== 'open' || round.round <= this.#done || this.#outbox) return;
+    if (round.participants && !round.participants.includes(this.config.edge)) return;
     if (current?.artifact.sha256 !== round.base.sha256) return;
     const abort = new AbortController();
     this.#training = { round: round.round, abort };
     try {
-      const memory = await this.store.memory(current.artifact.layout.total);
+      const memory = (length: number): Promise<Memory> => this.store.memory(length);
       const budget = (): number | undefined => this.#link.budget(round);
       const { entry, values } = await this.#learner.train(current.artifact, round, memory, budget, abort.signal);
       await this.store.saveOutbox(entry);
@@ -273,43 +326,48 @@ class Gateway {
     }
   }
 
-  /**
-   * Sends the outbox, whole the first time. After that it asks: the last chunk, sent again, is answered with the
-   * receipt or with a bitmap of the chunks that are missing.
-   */
-  #send(missing?: Uint8Array): void {
-    clearTimeout(this.#resend);
+  /** The update in the outbox, on its way. */
+  #send(): void {
     const entry = this.#outbox;
     if (!entry || this.#stopped.signal.aborted) return;
-    this.#resend = setTimeout(() => this.#send(), this.config.resendSeconds * 1000);
-    if (!this.#client.connected || (this.#flow.busy && !missing)) return;
-    const { edge, model, broker } = this.config;
-    const chunks = edgeChunks(
-      entry.blob,
-      { edge, model, round: entry.round, base: entry.base },
-      broker.transfer.chunkBytes,
-    );
-    const asked = this.#link.sending(entry);
-    const wanted = missing ? new Set(chunksIn(missing, chunks.length)) : undefined;
-    const last = chunks.length - 1;
-    const properties = { contentType: 'application/msgpack', messageExpiryInterval: UPDATE_EXPIRY_SECONDS };
-    for (const chunk of chunks) {
-      // The last one is always among those that are missing: with it comes the answer.
-      if (chunk.index !== last && (wanted ? !wanted.has(chunk.index) : asked)) continue;
-      this.#flow
-        .send(this.#topics.update(edge, model), encodeMessage('update', chunk), { properties })
-        .catch((error: Error) => {
-          this.log.debug({ err: error, chunk: chunk.index }, 'chunk not delivered; it will be asked for');
-        });
+    const { edge, model } = this.config;
+    const about = { edge, model, round: entry.round, base: entry.base };
+    const topic = this.#topics.update(edge, model);
+    this.#updates.start({ id: entry.id, blob: entry.blob, type: 'update', topic, about });
+  }
+
+  /** What this site shares of a version by opt-in, one blob after another. */
+  #share(): void {
+    const next = this.#toShare[0];
+    if (!next || this.#stopped.signal.aborted) return;
+    const { edge, model } = this.config;
+    const topic = this.#topics.share(edge, model);
+    this.#shares.start({ ...next, type: 'share', topic, about: { edge, model, base: next.base } });
+  }
+
+  async #shared(receipt: Receipt): Promise<void> {
+    const { reason = '', detail, status } = receipt;
+    if (status === 'missing') return this.#shares.send(receipt.missing ?? new Uint8Array());
+    if (status === 'rejected' && RETRY.has(reason)) {
+      this.log.warn({ reason, detail }, 'what is shared was not taken; it will be sent again');
+      return;
     }
+    const blob = this.#toShare.shift();
+    this.#shares.done();
+    if (status === 'accepted' && blob) {
+      await this.#sharing.given(blob.kind);
+      this.log.info({ kind: blob.kind, bytes: blob.blob.length }, 'shared with the cloud');
+    } else this.log.warn({ reason, detail }, 'the cloud did not want what is shared');
+    this.#share();
   }
 
   async #settle(receipt: Receipt): Promise<void> {
     if (receipt.id === null) return this.#enrolled(receipt);
+    if (this.#shares.concerns(receipt)) return this.#shared(receipt);
     const entry = this.#outbox;
     if (!entry || receipt.id !== entry.id) return;
     const { reason = '', detail } = receipt;
-    if (receipt.status === 'missing') return this.#send(receipt.missing ?? new Uint8Array());
+    if (receipt.status === 'missing') return this.#updates.send(receipt.missing ?? new Uint8Array());
     if (receipt.status === 'rejected' && RETRY.has(reason)) {
       this.log.warn({ round: entry.round, reason, detail }, 'update not taken; it will be sent again');
       return;
@@ -320,7 +378,7 @@ class Gateway {
     if (accepted) this.log.info({ round: entry.round, id: entry.id }, 'update accepted');
     else this.log.warn({ round: entry.round, reason, detail }, 'update rejected');
     await this.store.settle(accepted ? entry.ifAccepted : GIVE_BACK.has(reason) ? entry.ifRejected : {});
-    clearTimeout(this.#resend);
+    this.#updates.done();
     this.#outbox = undefined;
     await this.#trainIfDue();
   }
@@ -329,8 +387,9 @@ class Gateway {
   async #encodeAgain(entry: OutboxEntry): Promise<boolean> {
     const artifact = this.#artifact?.artifact;
     const round = this.#round;
-    if (artifact?.sha256 !== entry.base || round?.round !== entry.round) return false;
-    const again = encodeAgain(entry, artifact.layout, round.codec.options, this.identity.signer);
+    const layout = this.#learner.layout;
+    if (artifact?.sha256 !== entry.base || round?.round !== entry.round || !layout) return false;
+    const again = encodeAgain(entry, layout, round.codec.options, this.identity.signer);
     await this.store.saveOutbox(again);
     this.#outbox = again;
     this.log.info({ round: entry.round, bytes: again.blob.length }, 'the update was coded again without a reference');

@@ -1,26 +1,46 @@
 import { randomInt } from 'node:crypto';
-import { type Artifact, createTrainer, Evaluator, labelHistogram, type Trainer, type View } from '@ecavg/models';
-import { type RoundMessage, type Signer, sha256Hex } from '@ecavg/protocol';
+import {
+  type Artifact,
+  createTrainer,
+  Evaluator,
+  gather,
+  labelHistogram,
+  ModelError,
+  type Slice,
+  sliceArtifact,
+  type Trainer,
+  type View,
+} from '@ecavg/models';
+import { type Layout, type RoundMessage, type Signer, sha256Hex } from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
+import { type Chosen, chooseModel } from './adoption.js';
 import { encodeEntry } from './coding.js';
 import type { EdgeConfig } from './config.js';
 import type { LocalData } from './data.js';
-import { LocalNorm } from './localNorm.js';
+import { LocalTensors } from './localTensors.js';
 import type { EdgeStore, Memory, OutboxEntry } from './store.js';
 
 /** Measurements by name: accuracies in [0, 1], losses, seconds, bytes. */
 export type Values = Record<string, number>;
 
+/** What one architecture needs here. */
+interface Engines {
+  readonly trainer: Trainer;
+  readonly evaluator: Evaluator;
+  /** The part of the model that this gateway trains; undefined: all of it. */
+  readonly slice: Slice | undefined;
+  readonly local: LocalTensors;
+  /** sha256 of the training graph that they were made for. */
+  readonly graph: string;
+}
+
 /** Trains and judges models on this gateway's data. Holds the model that the gateway serves. */
 export class Learner {
-  #trainer: Trainer | undefined;
-  #evaluator: Evaluator | undefined;
-  /** With `train.localBatchNorm`. */
-  #norm: LocalNorm | undefined;
-  /** sha256 of the training graph that the two were made for. */
-  #graph = '';
-  /** Weights in service: the adopted version or the model trained here. */
+  #engines: Engines | undefined;
+  /** Weights in service: the adopted version, the model trained here, or a mixture. */
   #serving: Float32Array | undefined;
+  /** The version considered last, with this gateway's own tensors. */
+  #version: Float32Array | undefined;
 
   constructor(
     private readonly config: EdgeConfig,
@@ -30,27 +50,29 @@ export class Learner {
     private readonly log: Logger,
   ) {}
 
-  /** Compares a new version with the model in service and takes it, or not. */
-  async consider(artifact: Artifact): Promise<{ adopted: boolean; values: Values }> {
-    const { evaluator } = await this.#engines(artifact);
-    const arrived = this.#norm?.apply(artifact.weights) ?? artifact.weights;
-    const [after, testAfter] = await this.#measure(evaluator, arrived);
+  /** Compares a new version with the model in service, and takes it, a mixture, or neither. */
+  async consider(artifact: Artifact, signal?: AbortSignal): Promise<{ adopted: boolean; values: Values }> {
+    const engines = await this.#open(artifact);
+    const arrived = this.#arrived(artifact, engines);
+    const [after, testAfter] = await this.#measure(engines, arrived);
+    const previous = this.#version && (await this.#measure(engines, this.#version))[0];
     const mine = this.#serving;
-    if (!mine) {
-      this.#serving = arrived;
-      const test = { ...named('testAfter', testAfter), ...named('testServing', testAfter) };
-      return { adopted: true, values: { valAfter: after, ...test } };
-    }
-    const [before, testBefore] = await this.#measure(evaluator, mine);
-    const adopted = this.config.adopt.policy === 'always' || after >= before - this.config.adopt.tolerance;
-    if (adopted) this.#serving = arrived;
-    const testServing = adopted ? testAfter : testBefore;
+    const before = mine && (await this.#measure(engines, mine));
+    const chosen = await chooseModel(this.config.adopt, arrived, after, mine, before?.[0], {
+      accuracy: async (w) => (await this.#measure(engines, w))[0],
+      tune: (w) => this.#tune(engines, w, signal),
+    });
+    this.#serving = chosen.weights;
+    this.#version = arrived;
+    const testServing = await this.#test(engines, chosen.weights);
     return {
-      adopted,
+      adopted: chosen.adopted,
       values: {
-        valBefore: before,
+        ...named('valBefore', before?.[0]),
         valAfter: after,
-        ...named('testBefore', testBefore),
+        ...named('valPrevious', previous),
+        ...servingValues(chosen),
+        ...named('testBefore', before?.[1]),
         ...named('testAfter', testAfter),
         ...named('testServing', testServing),
       },
@@ -61,24 +83,26 @@ export class Learner {
   async train(
     artifact: Artifact,
     round: RoundMessage,
-    memory: Memory,
+    memory: (length: number) => Promise<Memory>,
     budget: () => number | undefined,
     signal: AbortSignal,
   ): Promise<{ entry: OutboxEntry; values: Values }> {
-    const { trainer, evaluator } = await this.#engines(artifact);
-    const { layout, weights: base } = artifact;
-    const start = this.#norm?.apply(base) ?? base;
-    const [valBefore] = await this.#measure(evaluator, start);
+    const engines = await this.#open(artifact);
+    const { trainer, local, slice } = engines;
+    const { layout } = trainer;
+    const base = slice ? gather(artifact.weights, slice) : artifact.weights;
+    const start = local.apply(base);
+    const [valBefore] = await this.#measure(engines, start);
     trainer.setWeights(start);
     // The shard's number in the seed keeps gateways from visiting samples in the same order.
     const seed = round.hyper.seed + this.config.data.index;
     const result = await trainer.train(this.data.train, { ...round.hyper, seed, signal });
-    const local = trainer.getWeights();
-    const [valAfter, testAfter] = await this.#measure(evaluator, local);
-    this.#serving = local;
-    const delta = local.map((w, i) => w - (base[i] as number));
-    this.#norm?.exclude(delta);
-    await this.#norm?.keep(local);
+    const trained = trainer.getWeights();
+    const [valAfter, testAfter] = await this.#measure(engines, trained);
+    this.#serving = trained;
+    const delta = trained.map((w, i) => w - (base[i] as number));
+    local.exclude(delta);
+    await local.keep(trained);
     const values: Values = {
       samples: this.data.train.indices.length,
       steps: result.steps,
@@ -100,40 +124,81 @@ export class Learner {
       steps: result.steps,
       createdAt: Date.now(),
       metrics: values,
+      ...(slice && { width: slice.width }),
       ...(this.config.share.labels && { labels: noisyHistogram(this.data.train, this.config.share.labelNoise) }),
     };
-    const entry = encodeEntry(header, delta, memory, layout, round.codec.options, budget(), this.signer);
-    return { entry, values: { ...values, bytes: entry.blob.length, bytesFloat32: layout.total * 4 } };
+    const carried = await memory(layout.total);
+    const entry = encodeEntry(header, delta, carried, layout, round.codec.options, budget(), this.signer);
+    return { entry, values: { ...values, bytes: entry.blob.length, bytesFloat32: artifact.layout.total * 4 } };
+  }
+
+  /** Of the updates that are made here; undefined before the first version. */
+  get layout(): Layout | undefined {
+    return this.#engines?.trainer.layout;
   }
 
   async release(): Promise<void> {
-    await this.#trainer?.release();
-    await this.#evaluator?.release();
+    await this.#engines?.trainer.release();
+    await this.#engines?.evaluator.release();
+    this.#engines = undefined;
   }
 
-  async #engines(artifact: Artifact): Promise<{ trainer: Trainer; evaluator: Evaluator }> {
+  /** A version as this gateway uses it: its slice, with its own tensors. */
+  #arrived({ weights }: Artifact, { slice, local }: Engines): Float32Array {
+    return local.apply(slice ? gather(weights, slice) : weights);
+  }
+
+  async #open(artifact: Artifact): Promise<Engines> {
     const graph = sha256Hex(artifact.train);
-    if (!this.#trainer || !this.#evaluator || graph !== this.#graph) {
-      await this.release();
-      const { engine, threads } = this.config.train;
-      this.#trainer = await createTrainer(artifact, { engine, threads });
-      this.#evaluator = await Evaluator.create(artifact.model, artifact.layout, threads);
-      this.#graph = graph;
-      if (this.config.train.localBatchNorm) {
-        this.#norm = await LocalNorm.open(this.store, artifact);
-        if (this.#norm.empty) this.log.warn('train.localBatchNorm has no effect: the model has no batch normalisation');
-      }
-      // A model of another architecture can't be compared with the one in service.
-      this.#serving = undefined;
-    }
-    return { trainer: this.#trainer, evaluator: this.#evaluator };
+    if (this.#engines?.graph === graph) return this.#engines;
+    await this.release();
+    // A model of another architecture can't be compared with the one in service.
+    this.#serving = undefined;
+    this.#version = undefined;
+    const { engine, threads, width } = this.config.train;
+    const sliced = width < 1 ? await sliceArtifact(artifact, width) : undefined;
+    const mine = sliced?.artifact ?? artifact;
+    const local = await LocalTensors.open(this.store, mine, this.config.train);
+    const { localBatchNorm, localHead, localTensors } = this.config.train;
+    if (local.empty && (localBatchNorm || localHead || localTensors.length > 0))
+      this.log.warn('train.local... has no effect: the model has no such tensors');
+    this.#engines = {
+      trainer: await createTrainer(mine, { engine, threads }),
+      evaluator: await Evaluator.create(mine.model, mine.layout, threads),
+      slice: sliced?.slice,
+      local,
+      graph,
+    };
+    return this.#engines;
   }
 
-  async #measure(evaluator: Evaluator, weights: Float32Array): Promise<[number, number | undefined]> {
-    const validation = await evaluator.classify(weights, this.data.validation);
-    const test = this.data.test && (await evaluator.classify(weights, this.data.test));
-    return [validation.accuracy, test?.accuracy];
+  /** Local training after adoption; undefined where it is off, or diverged. */
+  async #tune({ trainer }: Engines, weights: Float32Array, signal?: AbortSignal): Promise<Float32Array | undefined> {
+    const { epochs, ...options } = this.config.adopt.fineTune;
+    if (epochs === 0) return undefined;
+    trainer.setWeights(weights);
+    try {
+      const run = { epochs, ...options, seed: this.config.data.index, ...(signal && { signal }) };
+      await trainer.train(this.data.train, run);
+    } catch (error) {
+      if (error instanceof ModelError) return undefined;
+      throw error;
+    }
+    return trainer.getWeights();
   }
+
+  async #measure(engines: Engines, weights: Float32Array): Promise<[number, number | undefined]> {
+    const validation = await engines.evaluator.classify(weights, this.data.validation);
+    return [validation.accuracy, await this.#test(engines, weights)];
+  }
+
+  async #test({ evaluator }: Engines, weights: Float32Array): Promise<number | undefined> {
+    return this.data.test && (await evaluator.classify(weights, this.data.test)).accuracy;
+  }
+}
+
+function servingValues({ accuracy, lambda, tuned }: Chosen): Values {
+  return { valServing: accuracy, ...named('lambda', lambda), ...named('valTuned', tuned) };
 }
 
 function named(name: string, value: number | undefined): Values {

@@ -19,11 +19,9 @@ export class Link {
     this.#round = { number: round, endsAt: performance.now() + Math.max(0, deadlineAt - openedAt) };
   }
 
-  /** Notes that an update is being sent; true where it was before. */
-  sending({ id }: OutboxEntry): boolean {
-    if (this.#sending?.id === id) return true;
+  /** Notes that an update is being sent for the first time. */
+  sending({ id }: Pick<OutboxEntry, 'id'>): void {
     this.#sending = { id, since: performance.now() };
-    return false;
   }
 
   received({ id, blob }: OutboxEntry): void {

@@ -112,6 +112,15 @@ export class EdgeStore {
     await rm(join(this.folder, 'outbox'), { force: true });
   }
 
+  /** How many samples the cloud was given; 0 where none, or the file is damaged. */
+  async sharedSamples(): Promise<number> {
+    return Number((await readIfThere(join(this.folder, 'shared-samples')))?.toString('utf8') ?? 0) || 0;
+  }
+
+  async rememberSharedSamples(count: number): Promise<void> {
+    await writeDurable(join(this.folder, 'shared-samples'), String(count));
+  }
+
   async saveLocalTensors(layout: string, values: Float32Array): Promise<void> {
     await writeDurable(join(this.folder, 'local-tensors'), pack({ layout, values: toBytes(values) }));
   }

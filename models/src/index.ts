@@ -7,11 +7,12 @@ export { type TrainingInfo, trainingInfo, trainingLayout } from './autodiff/info
 export { LOSSES, type Loss, type LossOptions } from './autodiff/losses.js';
 export type { AdamWOptions, OptimizerOptions, SgdOptions } from './autodiff/optimizers.js';
 export { SUPPORTED_OPS } from './autodiff/table.js';
-export { batchNormTensors, varianceTensors } from './autodiff/tensors.js';
+export { batchNormTensors, headTensors, matches, varianceTensors } from './autodiff/tensors.js';
 export { buildTrainingGraph, type TrainingGraphOptions } from './autodiff/trainingGraph.js';
 export { type DataConfig, dataConfigSchema, gatewayShard, openData, type SharedData } from './data/config.js';
 export { type DataSet, labelHistogram, sampleSize, type View } from './data/dataset.js';
 export { cacheDir, loadMnist } from './data/mnist.js';
+export { everything, joinViews, rowsData, withTargets } from './data/rows.js';
 export { DATA_SETS, type DataSetName, loadDataSet } from './data/sources.js';
 export { partitionBySite, partitionDirichlet, type Split, skew, splitByGroup, standardSplit } from './data/split.js';
 export { loadStandard, STANDARD_SETS, type StandardSet } from './data/standard.js';
@@ -19,6 +20,7 @@ export { loadSteel, subset } from './data/steel.js';
 export { faultFrequencies, simulateVibration, type VibrationOptions } from './data/vibration.js';
 export { type FolderManifest, readArtifactFolder, writeArtifactFolder } from './folder.js';
 export { GraphBuilder, OPSET } from './onnx/builder.js';
+export { type Cut, cutModel, headInput } from './onnx/cut.js';
 export { inspectModel, sampleShape } from './onnx/inspect.js';
 export { DataType, ModelError, type ModelProto, parseModel, serializeModel } from './onnx/model.js';
 export { probeModel } from './onnx/probe.js';
@@ -26,7 +28,14 @@ export { Random } from './random.js';
 export { createTrainer, ENGINES, type EngineName, requireEngine, type TrainerOptions } from './train/engine.js';
 export { Evaluator } from './train/evaluator.js';
 export { OrtTrainer } from './train/ortTrainer.js';
-export type { Evaluation, Trainer, TrainOptions, TrainResult } from './train/types.js';
+export {
+  type Evaluation,
+  SCHEDULES,
+  type Schedule,
+  type Trainer,
+  type TrainOptions,
+  type TrainResult,
+} from './train/types.js';
 export { extractWeights, withWeights } from './weights.js';
 export { ZOO, type ZooInfo, zooModel } from './zoo/index.js';
 export type { ModelSpec } from './zoo/spec.js';

@@ -1,4 +1,13 @@
-export { BlobAssembler, blobRef, chunkCount, chunksIn, edgeChunks, splitBlob, UpdateAssembler } from './chunks.js';
+export {
+  BlobAssembler,
+  blobRef,
+  chunkCount,
+  chunksIn,
+  type EdgeChunk,
+  edgeChunks,
+  splitBlob,
+  UpdateAssembler,
+} from './chunks.js';
 export { type Carried, type Compensated, encodeWithFeedback } from './codec/errorFeedback.js';
 export { CODECS, codec } from './codec/index.js';
 export { encodeWithin, PRESET_NAMES, PRESETS, type Preset, presetOptions, warmedUp } from './codec/presets.js';

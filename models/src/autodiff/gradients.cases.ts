@@ -344,6 +344,11 @@ export const cases: Record<string, Case> = {
     loss: 'generalized-cross-entropy',
     build: (b, x) => b.op('Mul', [x, b.scalar(2)]),
   },
+  'soft cross-entropy': {
+    sample: [5],
+    loss: 'soft-cross-entropy',
+    build: (b, x, p) => b.op('Gemm', [x, p('w', [5, 4])]),
+  },
   'softmax cross-entropy': {
     sample: [5],
     loss: 'cross-entropy',

@@ -3,11 +3,21 @@ import { DataType, ModelError } from '../onnx/model.js';
 import { STEP } from './step.js';
 
 /** Losses that a training graph can be built with. */
-export const LOSSES = ['cross-entropy', 'generalized-cross-entropy', 'mse', 'huber', 'bce-with-logits'] as const;
+export const LOSSES = [
+  'cross-entropy',
+  'generalized-cross-entropy',
+  'soft-cross-entropy',
+  'mse',
+  'huber',
+  'bce-with-logits',
+] as const;
 export type Loss = (typeof LOSSES)[number];
 
 /** Losses whose target is a class index. */
 export const CLASS_LOSSES: ReadonlySet<Loss> = new Set(['cross-entropy', 'generalized-cross-entropy']);
+
+/** The loss whose target is a distribution over the classes: distillation from other models. */
+export const SOFT_LOSS: Loss = 'soft-cross-entropy';
 
 export interface LossOptions {
   /** Cross-entropy: share of the target spread over all classes, in [0, 1) (Szegedy et al. 2016, section 7). */
@@ -42,6 +52,7 @@ export function emitLoss(
   options: LossOptions = {},
 ): LossOutputs {
   const weight = b.input(STEP.weight, DataType.FLOAT, [shape[0] ?? 1]);
+  if (loss === SOFT_LOSS) return softLoss(b, output, shape, weight);
   return CLASS_LOSSES.has(loss)
     ? classLoss(b, loss, output, shape, weight, options)
     : valueLoss(b, loss, output, shape, weight, options);
@@ -106,6 +117,35 @@ function classLoss(
   const each = sum(b, b.op('Mul', [logProbability, target]), [1]);
   const gradient = b.op('Mul', [b.op('Sub', [probability, target]), column(share)]);
   return { loss: b.op('Neg', [sum(b, b.op('Mul', [each, share]))]), correct, gradient };
+}
+
+/** L = -sum_i s_i sum_c t_ic log p_ic, dL/dz = s (p sum_c t - t). NaN in a sample's targets leaves it out. */
+function softLoss(b: GraphBuilder, logits: string, shape: readonly number[], weight: string): LossOutputs {
+  if (shape.length !== 2)
+    throw new ModelError(
+      `${SOFT_LOSS} needs an output of shape [batch, classes]; this model gives [${shape.join(', ')}]`,
+    );
+  const given = b.input(STEP.target, DataType.FLOAT, shape);
+  const missing = b.op('IsNaN', [given]);
+  const zero = b.scalar(0);
+  const target = b.op('Where', [missing, zero, given]);
+  const gaps = sum(b, b.op('Where', [missing, b.scalar(1), zero]), [1]);
+  const present = b.op('Cast', [b.op('Less', [gaps, b.scalar(0.5)])], { to: DataType.FLOAT });
+  const counted = b.op('Mul', [weight, present]);
+  const share = shares(b, counted);
+  const logProbability = b.op('LogSoftmax', [logits], { axis: -1 });
+  const each = sum(b, b.op('Mul', [logProbability, target]), [1]);
+  const column = b.op('Unsqueeze', [share, b.ints([1])]);
+  const mass = b.op('ReduceSum', [target, b.ints([1])], { keepdims: 1 });
+  const wanted = b.op('Sub', [b.op('Mul', [b.op('Exp', [logProbability]), mass]), target]);
+  const gradient = b.op('Mul', [wanted, column]);
+  const best = (x: string): string => b.op('ArgMax', [x], { axis: 1, keepdims: 0 });
+  const hit = b.op('Cast', [b.op('Equal', [best(logits), best(target)])], { to: DataType.FLOAT });
+  return {
+    loss: b.op('Neg', [sum(b, b.op('Mul', [each, share]))]),
+    correct: sum(b, b.op('Mul', [hit, counted])),
+    gradient,
+  };
 }
 
 function withClassWeights(

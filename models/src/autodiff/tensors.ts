@@ -67,3 +67,17 @@ export function batchNormTensors(graph: Graph): string[] {
 export function varianceTensors(graph: Graph): string[] {
   return graph.node.filter((n) => n.opType === 'BatchNormalization').map((n) => input(n, 4));
 }
+
+/**
+ * Names of the tensors of the last layer that has any of `names`: what FedPer and FedRep keep local (Arivazhagan et al. 2019,
+ * arXiv:1912.00818). A bias that is added by a node of its own belongs to it.
+ */
+export function headTensors(graph: Graph, names: ReadonlySet<string>): string[] {
+  const head: string[] = [];
+  for (const node of [...graph.node].reverse()) {
+    const mine = node.input.filter((i) => names.has(i));
+    head.push(...mine);
+    if (mine.length > 0 && WEIGHING.has(node.opType)) break;
+  }
+  return head;
+}

@@ -20,7 +20,7 @@ import { emitClipping, emitOptimizer, type OptimizerOptions, type StateTensor } 
 import { type GradContext, input, output } from './rules.js';
 import { STEP } from './step.js';
 import { RULES, SUPPORTED_OPS } from './table.js';
-import { chooseTensors } from './tensors.js';
+import { chooseTensors, matches } from './tensors.js';
 
 const PREFIX = 'ecavg/';
 const OLDEST_OPSET = 13;
@@ -38,6 +38,11 @@ export interface TrainingGraphOptions {
   readonly trainable?: readonly string[];
   /** Names of parameters to leave as they are, `*` for any text. They become part of the training graph. */
   readonly frozen?: readonly string[];
+  /**
+   * Names of parameters that a step takes and returns unchanged, `*` for any text: like `frozen`, but their values can
+   * be set for each run. They come last in the layout.
+   */
+  readonly held?: readonly string[];
   /** Scales the gradients down to this global norm. */
   readonly clipNorm?: number;
   /** Adds the FedProx term mu/2 |w - w_base|^2 (Li et al. 2020, arXiv:1812.06127, eq. 2). */
@@ -69,7 +74,11 @@ export async function buildTrainingGraph(model: ModelProto, options: TrainingGra
       `the output has shape [${outputShape.join(', ')}]; its first axis must be the batch (${options.batch})`,
     );
   }
-  const { parameters, buffers } = chooseTensors(graph, options);
+  const chosen = chooseTensors(graph, options);
+  const held = chosen.parameters.filter((p) => matches(options.held ?? [], p.name));
+  const parameters = chosen.parameters.filter((p) => !held.includes(p));
+  if (parameters.length === 0) throw new ModelError('every parameter is held: nothing is left to train');
+  const buffers = [...chosen.buffers, ...held];
   const b = new GraphBuilder(PREFIX, Math.max(OPSET, opset));
   const free = new Set([...parameters, ...buffers].map((p) => p.name));
   b.initializers.push(...graph.initializer.filter((t) => !free.has(t.name)));
@@ -80,7 +89,8 @@ export async function buildTrainingGraph(model: ModelProto, options: TrainingGra
   const copies = new Map<NodeProto, NodeProto>();
   const saved: GradContext['saved'] = new Map();
   const masks: TrainingInfo['masks'][number][] = [];
-  const statistics = new Set(buffers.map((t) => t.name));
+  for (const { name, shape } of held) b.output(b.named(`${name}:next`, 'Identity', [name]), DataType.FLOAT, shape);
+  const statistics = new Set(chosen.buffers.map((t) => t.name));
   for (const node of graph.node) {
     if (node.input.some((i) => wanted.has(i))) for (const o of node.output) wanted.add(o);
     if (node.opType === 'BatchNormalization' && statistics.has(input(node, 3))) {

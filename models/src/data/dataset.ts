@@ -21,6 +21,8 @@ export interface DataSet {
   readonly sites: Int32Array | undefined;
   /** Writes sample `index` as float32 into `out` at `offset`. */
   read(index: number, out: Float32Array, offset: number): void;
+  /** Writes the distribution over the classes that sample `index` should get, for the loss soft-cross-entropy. */
+  readTarget?(index: number, out: Float32Array, offset: number): void;
 }
 
 export function sampleSize(data: DataSet): number {

@@ -1,6 +1,6 @@
 import type { Tensor, Tensor1D, Tensor2D } from '@tensorflow/tfjs-core';
 import type { TrainingInfo } from '../autodiff/info.js';
-import { CLASS_LOSSES } from '../autodiff/losses.js';
+import { CLASS_LOSSES, SOFT_LOSS } from '../autodiff/losses.js';
 import type { Tf } from './types.js';
 
 export interface BatchLoss {
@@ -15,12 +15,27 @@ export interface BatchLoss {
  * @param y class indices (-1: no target), or values of the output's shape (NaN: no target).
  */
 export function tfjsLoss(tf: Tf, info: TrainingInfo, out: Tensor, y: Int32Array | Float32Array, weight: Float32Array) {
+  if (info.loss === SOFT_LOSS) return softLoss(tf, out as Tensor2D, y, weight);
   return CLASS_LOSSES.has(info.loss)
     ? classLoss(tf, info, out as Tensor2D, y, weight)
     : valueLoss(tf, info, out, y, weight);
 }
 
 const shares = (tf: Tf, weight: Tensor): Tensor => tf.div(weight, tf.maximum(tf.sum(weight), 1e-12));
+
+function softLoss(tf: Tf, logits: Tensor2D, y: ArrayLike<number>, weight: Float32Array): BatchLoss {
+  const [batch, classes] = logits.shape;
+  const values = Float32Array.from(y);
+  const present = weight.map((w, i) => (values.subarray(i * classes, (i + 1) * classes).some(Number.isNaN) ? 0 : w));
+  const target = tf.tensor2d(
+    values.map((v) => (Number.isNaN(v) ? 0 : v)),
+    [batch, classes],
+  );
+  const counted = tf.tensor1d(present);
+  const each = tf.sum(tf.mul(tf.logSoftmax(logits), target), 1);
+  const hit = tf.cast(tf.equal(tf.argMax(logits, 1), tf.argMax(target, 1)), 'float32');
+  return { loss: tf.neg(tf.sum(tf.mul(each, shares(tf, counted)))), correct: tf.sum(tf.mul(hit, counted)) };
+}
 
 function classLoss(
   tf: Tf,

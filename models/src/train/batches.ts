@@ -1,5 +1,5 @@
 import type { TrainingInfo } from '../autodiff/info.js';
-import { CLASS_LOSSES } from '../autodiff/losses.js';
+import { CLASS_LOSSES, SOFT_LOSS } from '../autodiff/losses.js';
 import { sampleSize, type View } from '../data/dataset.js';
 import { ModelError } from '../onnx/model.js';
 import { Random } from '../random.js';
@@ -30,7 +30,13 @@ export class Batches {
         `the model takes samples of shape [${sample.join(', ')}]; ${data.name} has [${data.shape.join(', ')}]`,
       );
     }
-    if (!CLASS_LOSSES.has(info.loss) && info.output.shape.join() !== info.input.shape.join()) {
+    if (info.loss === SOFT_LOSS && !data.readTarget)
+      throw new ModelError(`${SOFT_LOSS} needs a distribution over the classes for each sample; ${data.name} has none`);
+    if (
+      !CLASS_LOSSES.has(info.loss) &&
+      info.loss !== SOFT_LOSS &&
+      info.output.shape.join() !== info.input.shape.join()
+    ) {
       throw new ModelError(
         `${info.loss} on unlabelled data rebuilds the input, so the output must have its shape [${sample.join(', ')}]; it has [${info.output.shape.slice(1).join(', ')}]`,
       );
@@ -46,21 +52,24 @@ export class Batches {
 
   at(order: Int32Array, position: number): Batch {
     const { data } = this.view;
-    const { batch, loss } = this.info;
+    const { batch, loss, output } = this.info;
     const from = position * batch;
     const count = Math.min(batch, order.length - from);
     const x = new Float32Array(batch * this.#size);
     const labels = new Int32Array(batch);
     const weight = new Float32Array(batch);
+    const classes = output.shape[1] ?? 1;
+    const soft = loss === SOFT_LOSS ? new Float32Array(batch * classes) : undefined;
     for (let i = 0; i < batch; i++) {
       // What a short batch lacks is filled with other samples of weight 0: they count for nothing in loss and
       // gradient, and keep the batch statistics of normalisation those of real data.
       const index = order[(from + i) % order.length] as number;
       data.read(index, x, i * this.#size);
       labels[i] = data.labels[index] as number;
+      if (soft) data.readTarget?.(index, soft, i * classes);
       weight[i] = i < count ? 1 : 0;
     }
-    return { x, y: CLASS_LOSSES.has(loss) ? labels : x, weight, count };
+    return { x, y: soft ?? (CLASS_LOSSES.has(loss) ? labels : x), weight, count };
   }
 
   /** Dropout masks of a step: 0 with the node's ratio, else 1 / (1 - ratio). */

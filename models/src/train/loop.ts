@@ -3,7 +3,7 @@ import type { View } from '../data/dataset.js';
 import { ModelError } from '../onnx/model.js';
 import { Batches } from './batches.js';
 import { decodeCheckpoint, encodeCheckpoint, type Progress, START } from './checkpoint.js';
-import type { StepExtra, StepResult, TrainOptions, TrainResult } from './types.js';
+import type { Schedule, StepExtra, StepResult, TrainOptions, TrainResult } from './types.js';
 
 /** What an engine offers to the training loop that all engines share. */
 export interface Engine {
@@ -34,16 +34,21 @@ export async function runTraining(engine: Engine, view: View, options: TrainOpti
   const p = options.resume ? resume(engine, options.resume, view, options) : { ...START };
   const limit = options.maxSteps ?? Number.POSITIVE_INFINITY;
   let order = batches.order(p.epoch);
-  while (p.epoch < options.epochs && p.steps < limit) {
+  const total = Math.min(limit, options.epochs * batches.perEpoch);
+  const overtime = (): boolean =>
+    performance.now() - started >= 1000 * (options.maxSeconds ?? Number.POSITIVE_INFINITY);
+  while (p.epoch < options.epochs && p.steps < limit && !(p.steps > 0 && overtime())) {
     options.signal?.throwIfAborted();
     if (p.position === 0) Object.assign(p, { lossSum: 0, correct: 0, seen: 0 });
-    await trainBatch(engine, batches, order, p, options);
+    const learningRate = options.learningRate * scheduled(options.schedule ?? 'constant', p.steps / total);
+    await trainBatch(engine, batches, order, p, { ...options, learningRate });
     p.steps++;
     p.position++;
     if (p.position === batches.perEpoch) {
       p.position = 0;
       p.epoch++;
       order = batches.order(p.epoch);
+      if (options.onEpoch && !(await options.onEpoch(p.epoch))) break;
     }
     const { checkpoint } = options;
     if (checkpoint && p.steps % checkpoint.everySteps === 0) {
@@ -55,6 +60,12 @@ export async function runTraining(engine: Engine, view: View, options: TrainOpti
   const seconds = (performance.now() - started) / 1000;
   const seen = Math.max(1, p.seen);
   return { loss: p.lossSum / seen, accuracy: p.correct / seen, steps: p.steps, seconds };
+}
+
+/** Factor of the learning rate at a part of the run, in [0, 1). */
+export function scheduled(schedule: Schedule, part: number): number {
+  if (schedule === 'constant') return 1;
+  return schedule === 'linear' ? 1 - part : (1 + Math.cos(Math.PI * part)) / 2;
 }
 
 async function trainBatch(

@@ -1,6 +1,10 @@
 import type { Layout } from '@ecavg/protocol';
 import type { View } from '../data/dataset.js';
 
+/** Linear: to 0 in equal steps. Cosine: half a period (Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5, without restarts). */
+export const SCHEDULES = ['constant', 'linear', 'cosine'] as const;
+export type Schedule = (typeof SCHEDULES)[number];
+
 /** Hyper-parameters of local training or fine-tuning. */
 export interface TrainOptions {
   readonly epochs: number;
@@ -15,6 +19,12 @@ export interface TrainOptions {
   readonly signal?: AbortSignal;
   /** Ends training after this many steps. */
   readonly maxSteps?: number;
+  /** Ends training after the step that passes this many seconds. */
+  readonly maxSeconds?: number;
+  /** How the learning rate goes down over the run; default: constant. */
+  readonly schedule?: Schedule;
+  /** Called after each epoch, with its number from 1; false ends training. */
+  readonly onEpoch?: (epoch: number) => Promise<boolean>;
   /** Goes on where a checkpoint of the same run (view, seed, epochs) was made. */
   readonly resume?: Uint8Array;
   /** Called every so many steps with the bytes to resume from. */

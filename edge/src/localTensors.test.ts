@@ -17,7 +17,7 @@ import { createLogger } from '@ecavg/runtime';
 import { edgeConfigSchema } from './config.js';
 import { openLocalData } from './data.js';
 import { Learner } from './learner.js';
-import { LocalNorm } from './localNorm.js';
+import { LocalTensors } from './localTensors.js';
 import { EdgeStore } from './store.js';
 
 const root = mkdtempSync(join(tmpdir(), 'ecavg-norm-'));
@@ -45,6 +45,7 @@ function normalised(): Promise<Artifact> {
 }
 
 const NORM = ['g', 'h', 'm', 'v'];
+const FEDBN = { localBatchNorm: true, localHead: false, localTensors: [] };
 const part = ({ layout }: Artifact, flat: Float32Array, name: string): Float32Array => {
   const t = layout.tensors.find((each) => each.name === name);
   assert.ok(t);
@@ -71,7 +72,13 @@ describe('FedBN: batch normalisation that stays on the gateway', () => {
       hyper: { epochs: 1, learningRate: 0.05, momentum: 0.9, seed: 1 },
     } as unknown as RoundMessage;
     await learner.consider(artifact);
-    const { entry } = await learner.train(artifact, round, {}, () => undefined, new AbortController().signal);
+    const { entry } = await learner.train(
+      artifact,
+      round,
+      async () => ({}),
+      () => undefined,
+      new AbortController().signal,
+    );
     const { payload } = decodeUpdate(entry.blob);
     const delta = new Float32Array(artifact.layout.total);
     codec('raw').accumulate(payload, artifact.layout, 1, delta);
@@ -86,7 +93,7 @@ describe('FedBN: batch normalisation that stays on the gateway', () => {
       artifact,
       artifact.weights.map((w) => w * 0.5),
     );
-    const norm = await LocalNorm.open(new EdgeStore(folder), next);
+    const norm = await LocalTensors.open(new EdgeStore(folder), next, FEDBN);
     const applied = norm.apply(next.weights);
     assert.deepEqual(part(next, applied, 'w1'), part(next, next.weights, 'w1'));
     for (const name of NORM) assert.notDeepEqual(part(next, applied, name), part(next, next.weights, name), name);
@@ -103,20 +110,20 @@ describe('FedBN: batch normalisation that stays on the gateway', () => {
     const artifact = await normalised();
     const folder = join(root, 'afresh');
     const store = new EdgeStore(folder);
-    const norm = await LocalNorm.open(store, artifact);
+    const norm = await LocalTensors.open(store, artifact, FEDBN);
     assert.equal(norm.apply(artifact.weights), artifact.weights);
     await norm.keep(artifact.weights.map((w) => w + 1));
-    assert.notEqual((await LocalNorm.open(store, artifact)).apply(artifact.weights), artifact.weights);
+    assert.notEqual((await LocalTensors.open(store, artifact, FEDBN)).apply(artifact.weights), artifact.weights);
     assert.equal(await store.localTensors('another layout'), undefined);
     for (const damage of [Buffer.from('x'), Buffer.alloc(0)]) {
       writeFileSync(join(folder, 'local-tensors'), damage);
-      assert.equal((await LocalNorm.open(store, artifact)).apply(artifact.weights), artifact.weights);
+      assert.equal((await LocalTensors.open(store, artifact, FEDBN)).apply(artifact.weights), artifact.weights);
     }
     const plain = await prepareArtifact(zooModel('mlp', { input: [4], classes: 2, seed: 1 }), {
       loss: 'cross-entropy',
       batch: 2,
       sample: [4],
     });
-    assert.equal((await LocalNorm.open(store, plain)).empty, true);
+    assert.equal((await LocalTensors.open(store, plain, FEDBN)).empty, true);
   });
 });
