@@ -62,7 +62,7 @@ export class Aggregator {
     await mkdir(work, { recursive: true });
     const combined = await combine(updates, base.layout.total, strategy, work, mine);
     const plain = base.info.buffers.map(({ name }) => rangeOf(base, name));
-    const before = await this.#state(base.sha256);
+    const before = await this.state(base.sha256);
     const { weights, state } = serverStep(base.weights, combined.difference, strategy.server, before, plain);
     const variances = base.model.graph ? varianceTensors(base.model.graph) : [];
     for (const name of variances) keepPositive(base.weights, weights, rangeOf(base, name));
@@ -90,7 +90,8 @@ export class Aggregator {
     return join(this.folder, 'moments');
   }
 
-  async #state(sha256: string): Promise<ServerState> {
+  /** The server's moments for rounds on version `sha256`. */
+  async state(sha256: string): Promise<ServerState> {
     const file = await readIfThere(join(this.#moments, sha256));
     if (!file) return {};
     const { m, v } = stateSchema.parse(unpack(file));

@@ -1,4 +1,4 @@
-import { dataConfigSchema, ENGINES, ZOO } from '@ecavg/models';
+import { dataConfigSchema, ENGINES, SCHEDULES, ZOO } from '@ecavg/models';
 import { CODECS, type CodecOptions, IDENTIFIER, PRESET_NAMES, presetOptions } from '@ecavg/protocol';
 import { brokerSchema, CREDENTIALS, logSchema, withoutCredentials } from '@ecavg/runtime';
 import { z } from 'zod';
@@ -132,6 +132,43 @@ export const cloudConfigSchema = z.strictObject({
       learningRate: z.number().gt(0).default(0.01),
       /** Share of the reference samples to tune on; the guard judges on the others. */
       share: share.default(0.6),
+      schedule: z.enum(SCHEDULES).default('constant'),
+      /** Parameters that stay as the average has them, by name; `*` for any text. */
+      freeze: z.array(z.string().min(1)).default([]),
+      /** Pull towards the average: l2 / 2 |w - average|^2 is added to the loss. */
+      l2: z.number().min(0).default(0),
+      earlyStop: z
+        .strictObject({
+          /** Ends after so many epochs without a smaller loss on samples that are held back, and takes the best; 0: never. */
+          patience: z.int().min(0).default(0),
+          share: share.default(0.2),
+        })
+        .prefault({}),
+      /** Budget of one fine-tuning; 0: none. */
+      maxSteps: z.int().min(0).default(0),
+      maxSeconds: z.number().min(0).default(0),
+      /** Knowledge distillation: the edges' own models teach beside the labels. */
+      distill: z
+        .strictObject({
+          /** Of the edges' word, in [0, 1]; 0: labels alone. */
+          weight: z.number().min(0).max(1).default(0),
+          /** The edges that count most. */
+          teachers: z.int().min(1).default(8),
+        })
+        .prefault({}),
+      /** Raw samples that each edge is asked for, from sites that opt in (their share.samples). */
+      samples: z.int().min(0).max(1_000_000).default(0),
+      /** Activations that each edge is asked for of every version, from sites that opt in (their share.features): the head is tuned on them. */
+      features: z
+        .strictObject({
+          samples: z.int().min(0).max(1_000_000).default(0),
+          /** A value of the model's graph; default: what enters the last layer. */
+          layer: z.string().min(1).optional(),
+          epochs: z.int().min(1).default(5),
+          learningRate: z.number().gt(0).default(0.02),
+          l2: z.number().min(0).default(0.01),
+        })
+        .prefault({}),
     })
     .prefault({}),
   guard: z

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { watch } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Logger, listFolder, readJson, writeDurable } from '@ecavg/runtime';
+import { type Logger, readJson, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 
 const requestSchema = z.object({

@@ -14,6 +14,8 @@ export interface CloudEvent {
     | 'canary-decided'
     | 'received'
     | 'restored'
+    | 'shared'
+    | 'calibrated'
     | 'pinned'
     | 'report'
     | 'finished';

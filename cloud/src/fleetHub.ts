@@ -56,6 +56,7 @@ export class FleetHub {
         if (address.kind === 'receipt') return;
         if (address.kind === 'enrol') await model.inbox.enrol(topic, payload);
         else if (address.kind === 'update') await model.inbox.take(topic, payload);
+        else if (address.kind === 'share') await model.shares.take(topic, payload);
         else if (address.kind === 'status') {
           const status = decodeMessage('status', payload);
           for (const m of this.models) void m.queue.run(async () => m.status(status));

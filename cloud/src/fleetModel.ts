@@ -9,10 +9,12 @@ import {
   type View,
   zooModel,
 } from '@ecavg/models';
-import type { MetricsMessage, Signer, StatusMessage, Topics } from '@ecavg/protocol';
+import type { Manifest, MetricsMessage, Signer, StatusMessage, Topics } from '@ecavg/protocol';
 import { ConfigError, type Logger, type MqttClient, SerialQueue } from '@ecavg/runtime';
 import { admit } from './admission.js';
 import { Aggregator } from './aggregate.js';
+import { Calibration } from './calibration.js';
+import { Calibrator } from './calibrator.js';
 import { type CloudConfig, codecOptions } from './config.js';
 import type { EdgeKeys } from './edgeKeys.js';
 import { EventLog } from './events.js';
@@ -26,6 +28,8 @@ import { Releases } from './releases.js';
 import { edgePoint, receptionPoint, rejectPoint, roundPoints } from './report.js';
 import { RoundStore } from './roundStore.js';
 import { RoundManager } from './rounds.js';
+import { type Asked, ShareInbox } from './shareInbox.js';
+import { ShareStore } from './shareStore.js';
 import { Slices } from './slices.js';
 import type { TelemetrySink } from './telemetry/points.js';
 
@@ -58,10 +62,12 @@ export class FleetModel {
     readonly store: RoundStore,
     readonly events: EventLog,
     readonly inbox: Inbox,
+    readonly shares: ShareInbox,
     readonly rounds: RoundManager,
     private readonly releases: Releases,
     private readonly publisher: Publisher,
     private readonly judge: Judge,
+    private readonly calibrator: Calibrator | undefined,
     private readonly telemetry: TelemetrySink,
     members: Members,
   ) {
@@ -83,16 +89,21 @@ export class FleetModel {
     const folder = join(config.dataDir, 'rounds', model);
     const store = await RoundStore.open(folder);
     const records = await EdgeRecords.open(folder);
-    const judge = await Judge.create(config, artifact, reference);
+    const { data } = reference.guard;
+    const given = new ShareStore(join(folder, 'shares'), data.classes);
+    const judge = await Judge.create(config, artifact, reference, async () =>
+      config.fineTune.samples > 0 ? given.views('samples', await given.edges('samples')) : [],
+    );
+    const calibrator = await Calibrator.create(config, artifact);
+    const asked = askedFor(config, artifact, calibrator);
     const members = new Members();
     const events = new EventLog();
-    const { data } = reference.guard;
     const publisher = new Publisher(
       client,
       signer,
       topics,
       model,
-      { classes: data.classes, simulated: data.simulated },
+      { classes: data.classes, simulated: data.simulated, ...asked.manifest },
       config.publish.wholeBytes,
       config.broker.transfer,
       log,
@@ -135,9 +146,26 @@ export class FleetModel {
         store,
         records,
         releases,
+        calibration: calibrator && new Calibration({ ...parts, releases, calibrator, given }),
         closed: (outcome) => telemetry.write(roundPoints(names, outcome, inbox.counters, artifact.layout.total)),
       },
       new SerialQueue(),
+    );
+    const shares = new ShareInbox(
+      {
+        config,
+        classes: data.classes.length,
+        asked: asked.rows,
+        isCurrent: (sha256) => [registry.head, registry.canary].some((v) => v?.sha256 === sha256),
+      },
+      given,
+      keys,
+      inbox,
+      log,
+      (edge) => {
+        events.emit('shared', { edge });
+        rounds.advance();
+      },
     );
     return new FleetModel(
       config,
@@ -145,10 +173,12 @@ export class FleetModel {
       store,
       events,
       inbox,
+      shares,
       rounds,
       releases,
       publisher,
       judge,
+      calibrator,
       telemetry,
       members,
     );
@@ -184,7 +214,29 @@ export class FleetModel {
   async stop(): Promise<void> {
     await this.rounds.stop();
     await this.judge.release();
+    await this.calibrator?.release();
   }
+}
+
+/** What sites that opt in are asked for, as it is published and as it is checked. */
+function askedFor(
+  config: CloudConfig,
+  artifact: Artifact,
+  calibrator: Calibrator | undefined,
+): { rows: Asked[]; manifest: { share?: NonNullable<Manifest['share']> } } {
+  const { samples, features } = config.fineTune;
+  const rows: Asked[] = [];
+  if (samples > 0) rows.push({ kind: 'samples', shape: artifact.info.input.shape.slice(1), count: samples });
+  if (calibrator) {
+    const { layer, shape } = calibrator;
+    rows.push({ kind: 'features', shape, count: features.samples, layer });
+  }
+  if (rows.length === 0) return { rows, manifest: {} };
+  const share = {
+    ...(samples > 0 && { samples }),
+    ...(calibrator && { features: { layer: calibrator.layer, samples: features.samples } }),
+  };
+  return { rows, manifest: { share } };
 }
 
 /** The cloud ships the model that every edge starts from, so that their weights can be averaged. */

@@ -72,9 +72,10 @@ export class Guard {
     const { judge } = this;
     const previous = await judge.evaluate(base);
     const attempts: Attempt[] = [];
+    const tune = await judge.lesson(parts, round);
     for await (const { rung, leftOut, weights } of this.#candidates(base, average, parts, previous, round)) {
       const score = await judge.evaluate(weights);
-      const tuned = await judge.fineTune(weights, round);
+      const tuned = await tune(weights);
       const fineTuned = tuned && (await judge.evaluate(tuned));
       const useTuned = tuned !== undefined && fineTuned !== undefined && fineTuned.accuracy >= score.accuracy;
       attempts.push({ rung, leftOut, average: score, fineTuned });
@@ -83,6 +84,15 @@ export class Guard {
       return this.#verdict(decision, useTuned ? tuned : weights, { base, average, parts, previous, attempts });
     }
     return this.#verdict('kept-previous', undefined, { base, average, parts, previous, attempts });
+  }
+
+  /** The average with the better of two sets of statistics: as they were averaged, or taken anew from data. */
+  async #settled(average: Float32Array, round: number): Promise<Float32Array> {
+    const { judge } = this;
+    if (!judge.hasStatistics) return average;
+    const fresh = await judge.refresh(average, round);
+    const [before, after] = [await judge.evaluate(average), await judge.evaluate(fresh)];
+    return after.accuracy > before.accuracy ? fresh : average;
   }
 
   #harms(score: Evaluation, previous: Evaluation): boolean {
@@ -96,7 +106,7 @@ export class Guard {
     previous: Evaluation,
     round: number,
   ): AsyncGenerator<Candidate, void> {
-    yield { rung: 'aggregate', leftOut: [], weights: average };
+    yield { rung: 'aggregate', leftOut: [], weights: await this.#settled(average, round) };
     const { ladder } = this.config.guard;
     if (ladder.includes('realign')) {
       const weights = await parts.realigned(this.config.model.seed + round);

@@ -61,6 +61,10 @@ export class Inbox {
     this.#assembler = new UpdateAssembler(about.layout.total * 4 + UPDATE_SLACK);
   }
 
+  get topics(): Topics {
+    return this.about.topics;
+  }
+
   /** Handles a message on an update topic. Never throws: a bad message is counted, logged and answered. */
   async take(topic: string, payload: Uint8Array): Promise<void> {
     let chunk: UpdateChunk | undefined;
@@ -82,11 +86,11 @@ export class Inbox {
       throw new ProtocolError('identity-mismatch', `edge ${message.edge} on the topic of ${address.edge}`);
     await this.keys.enrol(message);
     this.log.info({ edge: message.edge, key: message.key.slice(0, 16) }, 'edge enrolled');
-    this.#answer(message.edge, message.model, { id: null, status: 'accepted', round: null });
+    this.answer(message.edge, message.model, { id: null, status: 'accepted', round: null });
   }
 
   /** Counts, logs and answers a message that can't be used. */
-  reject(topic: string, error: unknown, chunk?: UpdateChunk): void {
+  reject(topic: string, error: unknown, chunk?: { readonly id: string; readonly round?: number }): void {
     const reason: RejectReason = error instanceof ProtocolError ? error.reason : 'storage';
     const detail = (error as Error).message.slice(0, 500);
     const to = replyAddress(this.about.topics, topic);
@@ -94,7 +98,7 @@ export class Inbox {
     this.log.warn({ topic: topic.slice(0, 200), reason, detail, id: chunk?.id }, 'message rejected');
     this.handlers.rejected(to?.edge, reason, detail);
     if (to)
-      this.#answer(to.edge, to.model, {
+      this.answer(to.edge, to.model, {
         id: chunk?.id ?? null,
         status: 'rejected',
         round: chunk?.round ?? null,
@@ -119,7 +123,7 @@ export class Inbox {
     if (known === chunk.id) {
       // The first chunk opens a transfer, the last one asks: either is answered, once is enough.
       if (chunk.index === 0 || chunk.index === chunk.count - 1)
-        this.#answer(edge, model, { id: known, status: 'accepted', round: chunk.round });
+        this.answer(edge, model, { id: known, status: 'accepted', round: chunk.round });
       return;
     }
     if (known) throw new ProtocolError('duplicate', `round ${chunk.round} already has update ${known} of ${edge}`);
@@ -128,13 +132,13 @@ export class Inbox {
     if ('missing' in result) {
       // The last chunk has come and others have not: say which, instead of waiting for the edge to wonder.
       if (chunk.index === chunk.count - 1) {
-        this.#answer(edge, model, { id: chunk.id, status: 'missing', round: chunk.round, missing: result.missing });
+        this.answer(edge, model, { id: chunk.id, status: 'missing', round: chunk.round, missing: result.missing });
       }
       return;
     }
     const header = await this.#checkUpdate(result.blob, chunk);
     await this.store.accept(chunk.id, header, result.blob);
-    this.#answer(edge, model, { id: chunk.id, status: 'accepted', round: chunk.round });
+    this.answer(edge, model, { id: chunk.id, status: 'accepted', round: chunk.round });
     await this.handlers.accepted(header, result.blob.length);
   }
 
@@ -170,7 +174,8 @@ export class Inbox {
     return header;
   }
 
-  #answer(edge: string, model: string, receipt: Omit<Receipt, 'v' | 'type'>): void {
+  /** Answers an edge on its receipt topic. */
+  answer(edge: string, model: string, receipt: Omit<Receipt, 'v' | 'type'>): void {
     const payload = Buffer.from(encodeMessage('receipt', receipt));
     this.client.publish(this.about.topics.receipt(edge, model), payload, { qos: 1 }, (error) => {
       if (error) this.log.debug({ err: error, edge }, 'receipt not delivered; the edge will ask again');

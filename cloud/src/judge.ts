@@ -3,7 +3,7 @@ import {
   createTrainer,
   type Evaluation,
   Evaluator,
-  ModelError,
+  joinViews,
   openData,
   refreshStatistics,
   splitByGroup,
@@ -11,16 +11,21 @@ import {
   type View,
 } from '@ecavg/models';
 import type { CloudConfig } from './config.js';
+import type { Parts } from './parts.js';
+import { type Teaching, Tuner } from './tuner.js';
 
 /** Holds the cloud's reference samples: tunes on one part, judges on the other, which is never tuned on. */
 export class Judge {
   private constructor(
     private readonly config: CloudConfig,
-    private readonly artifact: Pick<Artifact, 'info'>,
+    private readonly artifact: Artifact,
+    private readonly tuner: Tuner,
     private readonly trainer: Trainer,
     private readonly evaluator: Evaluator,
     private readonly tuning: View,
     private readonly guard: View,
+    /** Samples that edges shared. */
+    private readonly shared: () => Promise<readonly View[]>,
   ) {}
 
   /** Opens the reference data; the model may come later, once its sample shape is known. */
@@ -35,10 +40,12 @@ export class Judge {
     config: CloudConfig,
     artifact: Artifact,
     reference: { tuning: View; guard: View },
+    shared: () => Promise<readonly View[]> = async () => [],
   ): Promise<Judge> {
+    const tuner = await Tuner.create(config, artifact);
     const trainer = await createTrainer(artifact, { engine: config.engine, threads: config.threads });
     const evaluator = await Evaluator.create(artifact.model, artifact.layout, config.threads);
-    return new Judge(config, artifact, trainer, evaluator, reference.tuning, reference.guard);
+    return new Judge(config, artifact, tuner, trainer, evaluator, reference.tuning, reference.guard, shared);
   }
 
   evaluate(weights: Float32Array): Promise<Evaluation> {
@@ -47,34 +54,48 @@ export class Judge {
 
   /** The cloud's own difference from a version, trained on its reference samples; undefined without fine-tuning. */
   async ownDifference(base: Float32Array, round: number): Promise<Float32Array | undefined> {
-    const tuned = await this.fineTune(base, round);
+    const tuned = await this.tuner.tune(base, this.tuning, round);
     return tuned?.map((w, i) => w - (base[i] as number));
   }
 
-  /** Takes the statistics of batch normalisation anew: those of an average of matched models are off. */
+  /** Whether the model has statistics that `refresh` takes anew. */
+  get hasStatistics(): boolean {
+    return this.artifact.info.buffers.length > 0;
+  }
+
+  /** Takes the statistics of batch normalisation anew: those of an average are off. */
   refresh(weights: Float32Array, round: number): Promise<Float32Array> {
     return refreshStatistics(this.trainer, this.artifact.info, weights, this.tuning, {
       seed: this.config.model.seed + round,
     });
   }
 
-  async release(): Promise<void> {
-    await this.trainer.release();
-    await this.evaluator.release();
+  /** A round's transfer learning: on which samples, and taught by whom, is settled once for all its candidates. */
+  async lesson(parts: Parts, round: number): Promise<(weights: Float32Array) => Promise<Float32Array | undefined>> {
+    const view = joinViews([this.tuning, ...(await this.shared())]);
+    const teaching = await this.#teaching(parts, view);
+    return (weights) => this.tuner.tune(weights, view, round, teaching);
   }
 
-  /** Transfer learning on the reference samples; undefined where it is off, or diverged. */
-  async fineTune(weights: Float32Array, round: number): Promise<Float32Array | undefined> {
-    const { epochs, learningRate, momentum } = this.config.fineTune;
-    if (epochs === 0) return undefined;
-    this.trainer.setWeights(weights);
-    try {
-      await this.trainer.train(this.tuning, { epochs, learningRate, momentum, seed: this.config.model.seed + round });
-    } catch (error) {
-      // Weights that can't be tuned (an update that blew them up) are one candidate less, not the end of the round.
-      if (error instanceof ModelError) return undefined;
-      throw error;
+  /** Ensemble distillation (FedDF: Lin et al. 2020, arXiv:2006.07242, equation 2): the mean of the edges' outputs, by their shares. */
+  async #teaching(parts: Parts, view: View): Promise<Teaching | undefined> {
+    const { distill, epochs } = this.config.fineTune;
+    if (distill.weight === 0 || epochs === 0) return undefined;
+    const teachers = [...parts.edges].sort((a, b) => b.share - a.share).slice(0, distill.teachers);
+    const all = teachers.reduce((a, t) => a + t.share, 0);
+    if (!(all > 0)) return undefined;
+    const logits = new Float32Array(view.indices.length * view.data.classes.length);
+    for (const { edge, share } of teachers) {
+      const out = await this.evaluator.outputs(await parts.of(edge), view);
+      if (!out.every(Number.isFinite)) continue;
+      for (const [i, v] of out.entries()) logits[i] = (logits[i] as number) + (share / all) * v;
     }
-    return this.trainer.getWeights();
+    return { logits };
+  }
+
+  async release(): Promise<void> {
+    await this.tuner.release();
+    await this.trainer.release();
+    await this.evaluator.release();
   }
 }

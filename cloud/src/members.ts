@@ -34,6 +34,14 @@ export class Members {
     member.reports[message.event] = message;
   }
 
+  /** What edges say of a version: one report each. */
+  reportsOn(version: number): MetricsMessage[] {
+    return this.all.flatMap(({ reports: { adopted, kept } }) => {
+      const report = [adopted, kept].find((r) => r?.version === version);
+      return report ? [report] : [];
+    });
+  }
+
   get online(): string[] {
     return this.all.filter((m) => m.online).map((m) => m.edge);
   }

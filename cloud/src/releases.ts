@@ -136,10 +136,7 @@ export class Releases {
     if (!pending) return true;
     const { members, config } = this.parts;
     const wanted = pending.edges ?? members.online;
-    const reports = members.all.flatMap(({ edge, reports: { adopted, kept } }) => {
-      const report = [adopted, kept].find((r) => r?.version === pending.version);
-      return report && (pending.edges?.includes(edge) ?? true) ? [report] : [];
-    });
+    const reports = members.reportsOn(pending.version).filter((r) => pending.edges?.includes(r.edge) ?? true);
     const has = new Set(reports.map((r) => r.edge));
     if (wanted.some((e) => !has.has(e)) && Date.now() < pending.until) return false;
     clearTimeout(pending.timer);

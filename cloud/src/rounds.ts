@@ -2,6 +2,7 @@ import { type RoundMessage, type UpdateHeader, warmedUp } from '@ecavg/protocol'
 import { ConfigError, type Logger, type SerialQueue } from '@ecavg/runtime';
 import type { Aggregator } from './aggregate.js';
 import { leastUpdates } from './aggregation/combine.js';
+import type { Calibration } from './calibration.js';
 import { type CloudConfig, codecOptions } from './config.js';
 import type { ControlRequest } from './control.js';
 import type { EventLog } from './events.js';
@@ -28,6 +29,8 @@ export interface RoundParts {
   readonly records: EdgeRecords;
   readonly events: EventLog;
   readonly log: Logger;
+  /** Where edges share activations: tunes heads on them. */
+  readonly calibration: Calibration | undefined;
   /** Called once a round's outcome is registered. */
   closed(outcome: RoundOutcome): void;
 }
@@ -167,6 +170,7 @@ export class RoundManager {
     } else if (state?.phase === 'closing') await this.#close(state);
     const round = (store.state?.round ?? 0) + 1;
     if (!(await releases.settled()) || registry.pinned !== null) return;
+    if (!(await this.#calibrated())) return;
     if (config.rounds.count > 0 && round > config.rounds.count) {
       if (!this.#finished) this.parts.events.emit('finished', { rounds: config.rounds.count });
       this.#finished = true;
@@ -177,6 +181,20 @@ export class RoundManager {
     clearTimeout(this.#interval);
     if (wait > 0) this.#interval = setTimeout(() => this.advance(), wait + 5);
     else if (members.online.length >= config.rounds.minEdges) await this.#open(round);
+  }
+
+  /** False while shared activations are waited for, or have made a version that has to settle. */
+  async #calibrated(): Promise<boolean> {
+    const { calibration } = this.parts;
+    const wait = (await calibration?.wait()) ?? 0;
+    if (wait > 0) {
+      clearTimeout(this.#interval);
+      this.#interval = setTimeout(() => this.advance(), wait + 5);
+      return false;
+    }
+    if (!(await calibration?.run())) return true;
+    this.advance();
+    return false;
   }
 
   async #complete(state: RoundState): Promise<boolean> {

@@ -25,6 +25,7 @@ export const REJECT_REASONS = [
   'unknown-codec',
   'layout-mismatch',
   'reference-mismatch',
+  'not-wanted',
   'payload',
   'non-finite',
   'storage',

@@ -36,19 +36,42 @@ export class Evaluator {
     return out[this.outputName]?.data as Float32Array;
   }
 
-  /** Cross-entropy and accuracy over a view; an empty view is refused. */
-  async classify(weights: Float32Array, { data, indices }: View): Promise<Evaluation> {
-    if (indices.length === 0) throw new RangeError('no samples to evaluate on');
+  /** Outputs over a view in batches, with the samples that they belong to. */
+  async *#batches(
+    weights: Float32Array,
+    { data, indices }: View,
+  ): AsyncGenerator<{ chunk: Int32Array; out: Float32Array }> {
     const size = sampleSize(data);
-    const classes = data.classes.length;
-    let [loss, correct] = [0, 0];
     for (let from = 0; from < indices.length; from += BATCH) {
       const chunk = indices.subarray(from, from + BATCH);
       const x = new Float32Array(chunk.length * size);
       chunk.forEach((index, i) => {
         data.read(index, x, i * size);
       });
-      const logits = await this.run(weights, x, [chunk.length, ...data.shape]);
+      yield { chunk, out: await this.run(weights, x, [chunk.length, ...data.shape]) };
+    }
+  }
+
+  /** Outputs of all samples of a view, flat, in its order. */
+  async outputs(weights: Float32Array, view: View): Promise<Float32Array> {
+    const parts: Float32Array[] = [];
+    for await (const { out } of this.#batches(weights, view)) parts.push(out);
+    const all = new Float32Array(parts.reduce((a, p) => a + p.length, 0));
+    let at = 0;
+    for (const part of parts) {
+      all.set(part, at);
+      at += part.length;
+    }
+    return all;
+  }
+
+  /** Cross-entropy and accuracy over a view; an empty view is refused. */
+  async classify(weights: Float32Array, view: View): Promise<Evaluation> {
+    const { data, indices } = view;
+    if (indices.length === 0) throw new RangeError('no samples to evaluate on');
+    const classes = data.classes.length;
+    let [loss, correct] = [0, 0];
+    for await (const { chunk, out: logits } of this.#batches(weights, view)) {
       chunk.forEach((index, i) => {
         const row = logits.subarray(i * classes, (i + 1) * classes);
         const label = data.labels[index] as number;
