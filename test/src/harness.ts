@@ -91,7 +91,7 @@ export class TestFleet {
       dataDir: join(this.folder, 'cloud'),
       broker: { url: this.brokerUrl, reconnectSeconds: 0.2 },
       http: { port: 0 },
-      model: { id: MODEL },
+      ...(rest.models === undefined && { model: { id: MODEL } }),
       data: this.data(),
       rounds: {
         count: 1,

@@ -7,6 +7,7 @@ type Graph = NonNullable<ModelProto['graph']>;
 interface Choice {
   readonly trainable?: readonly string[];
   readonly frozen?: readonly string[];
+  readonly held?: readonly string[];
   readonly batchNorm?: 'train' | 'frozen';
 }
 
@@ -41,7 +42,7 @@ export function chooseTensors(graph: Graph, choice: Choice): { parameters: State
     .filter((t) => t.dataType === DataType.FLOAT && used.has(t.name) && !isConstant(t, weighed))
     .map((t) => ({ name: t.name, shape: t.dims.map(Number) }));
   const candidates = floats.filter((t) => !statistics.has(t.name));
-  for (const pattern of [...(choice.trainable ?? []), ...(choice.frozen ?? [])]) {
+  for (const pattern of [...(choice.trainable ?? []), ...(choice.frozen ?? []), ...(choice.held ?? [])]) {
     if (!candidates.some((t) => matches([pattern], t.name))) {
       const names = candidates.slice(0, 8).map((t) => t.name);
       throw new ModelError(

@@ -1,0 +1,323 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import { ECAVG, kill, MODEL, TestFleet } from './harness.js';
+
+const LIMIT = { timeout: 180_000 };
+const run = promisify(execFile);
+
+async function withFleet(gateways: number, body: (fleet: TestFleet) => Promise<void>): Promise<void> {
+  const fleet = new TestFleet(gateways);
+  try {
+    await body(fleet);
+  } finally {
+    await fleet.stop();
+  }
+}
+
+const startEdges = (fleet: TestFleet, n: number, config: object = {}) =>
+  Promise.all([...Array(n).keys()].map((i) => fleet.edge(i, { ...config })));
+
+/** `ecavg cloud ...` with the settings of the fleet's cloud. */
+const command = async (fleet: TestFleet, ...args: string[]): Promise<string> => {
+  const [name = '', ...rest] = args;
+  const file = join(fleet.folder, 'cloud.yaml');
+  return (await run(process.execPath, [ECAVG, 'cloud', name, '--config', file, ...rest])).stdout;
+};
+
+interface Shown {
+  version: number;
+  state: string;
+  sha256: string;
+  restores?: number;
+}
+const versions = async (fleet: TestFleet): Promise<Shown[]> => (await fleet.state()).versions as unknown as Shown[];
+
+describe('which version is in force', () => {
+  test('roll back, pin, unpin and history from the command line, with a round open and edges that follow', LIMIT, () =>
+    withFleet(2, async (fleet) => {
+      await fleet.broker();
+      // After two rounds the third stays open: nobody answers for long.
+      const { events, child } = await fleet.cloud({ rounds: { count: 4, quorum: 1, epochs: 2, deadlineSeconds: 120 } });
+      await startEdges(fleet, 2);
+      await events.until('round-closed', (d) => d.round === 2);
+      await events.until('round-opened', (d) => d.round === 3);
+      const before = await versions(fleet);
+      assert.match(await command(fleet, 'rollback', '--to', '2'), /with the weights of version 2, is in force/);
+      const restored = await events.until('restored');
+      for (const edge of ['edge-0', 'edge-1'])
+        await events.until('report', (d) => d.edge === edge && d.version === restored.data.version);
+      const after = await versions(fleet);
+      const back = after.find((v) => v.version === restored.data.version);
+      assert.equal(back?.sha256, before.find((v) => v.version === 2)?.sha256);
+      assert.equal(back?.restores, 2);
+
+      assert.match(await command(fleet, 'pin', '--to', '1'), /is in force and pinned/);
+      await events.until('pinned');
+      const pinned = (await fleet.state()).pinned as number;
+      assert.equal((await versions(fleet)).find((v) => v.version === pinned)?.sha256, before[0]?.sha256);
+      // Pinned survives a crash: no round opens, the version stays.
+      await kill(child);
+      const again = await fleet.cloud({ rounds: { count: 4, quorum: 1, epochs: 2, deadlineSeconds: 120 } });
+      assert.equal((await fleet.state()).pinned, pinned);
+      const history = await command(fleet, 'history');
+      assert.match(history, /in force, pinned, weights of version 1/);
+      const index = JSON.parse(await command(fleet, 'history', '--json')) as { versions: Shown[] };
+      assert.deepEqual(
+        index.versions.map((v) => v.version),
+        index.versions.map((_, i) => i + 1),
+      );
+      await assert.rejects(command(fleet, 'rollback', '--to', '99'), /there is no version 99/);
+      assert.match(await command(fleet, 'unpin'), /rounds go on/);
+      await again.events.until('finished');
+      const at = (type: string): number => again.events.seen.findIndex((e) => e.type === type);
+      assert.ok(at('pinned') < at('round-opened'), 'a round opened while the version was pinned');
+    }),
+  );
+
+  test('a command that finds no cloud running is kept, and carried out at the next start', LIMIT, () =>
+    withFleet(1, async (fleet) => {
+      await fleet.broker();
+      const settings = { rounds: { count: 1 } };
+      const { events, child } = await fleet.cloud(settings);
+      await fleet.edge(0);
+      await events.until('finished');
+      await kill(child);
+      await assert.rejects(command(fleet, 'rollback', '--wait', '1'), /the command is kept/);
+      const again = await fleet.cloud(settings);
+      const { data } = await again.events.until('restored');
+      assert.equal(data.restores, 1);
+    }),
+  );
+});
+
+describe('a version on trial', () => {
+  const trial = { share: 0.34, waitSeconds: 60, tolerance: 1, hurtTolerance: 1 };
+
+  test('a third of the edges gets it first; their reports let it go to all', LIMIT, () =>
+    withFleet(3, async (fleet) => {
+      await fleet.broker();
+      const { events } = await fleet.cloud({ rounds: { count: 2 }, canary: trial });
+      await startEdges(fleet, 3);
+      const started = await events.until('canary-started', (d) => d.version === 2);
+      const [chosen] = started.data.edges as string[];
+      assert.equal((started.data.edges as string[]).length, 1);
+      const decided = await events.until('canary-decided', (d) => d.version === 2);
+      assert.equal(decided.data.promoted, true);
+      assert.equal(decided.data.reports, 1);
+      // Whoever was not asked reports on it only once it was let go.
+      const others = events.seen.filter(
+        (e) => e.type === 'report' && e.data.version === 2 && e.data.event !== 'trained' && e.id < decided.id,
+      );
+      assert.deepEqual([...new Set(others.map((e) => e.data.edge))], [chosen]);
+      await events.until('finished');
+      assert.deepEqual(
+        (await versions(fleet)).map((v) => v.state),
+        ['current', 'current', 'current'],
+      );
+    }),
+  );
+
+  test('edges that lose by it send it back: withdrawn, also across kill -9 of the cloud in the middle', LIMIT, () =>
+    withFleet(3, async (fleet) => {
+      await fleet.broker();
+      // Nobody can gain this much: every trial fails.
+      const strict = { share: 0.34, waitSeconds: 30, minReports: 2 };
+      const settings = { rounds: { count: 1 }, canary: { ...strict, waitSeconds: 60 } };
+      const { events, child } = await fleet.cloud(settings);
+      await startEdges(fleet, 3);
+      await events.until('canary-started');
+      await kill(child);
+      // One edge of three tries it, two reports are wanted: at the end of the wait it is withdrawn.
+      const again = await fleet.cloud({ ...settings, canary: { ...strict, waitSeconds: 3 } });
+      const { data } = await again.events.until('canary-decided');
+      assert.equal(data.promoted, false);
+      assert.match(String(data.reason), /1 of the 2 reports/);
+      await again.events.until('finished');
+      const all = await versions(fleet);
+      assert.deepEqual(
+        all.map((v) => [v.state, v.restores ?? 0]),
+        [
+          ['current', 0],
+          ['withdrawn', 0],
+          ['current', 1],
+        ],
+      );
+      assert.equal(all[2]?.sha256, all[0]?.sha256);
+      // The edge that tried it is back on the old weights, under their new number.
+      for (const edge of ['edge-0', 'edge-1', 'edge-2'])
+        await again.events.until('report', (d) => d.edge === edge && d.version === 3);
+    }),
+  );
+});
+
+describe('who trains, and when', () => {
+  test('random selection with over-selection: the wanted number closes the round, the others do not train', LIMIT, () =>
+    withFleet(5, async (fleet) => {
+      await fleet.broker();
+      const { events } = await fleet.cloud({
+        rounds: { count: 3, pretrainEpochs: 1 },
+        selection: { policy: 'random', count: 2, overSelect: 1.5 },
+      });
+      await startEdges(fleet, 5);
+      await events.until('finished');
+      const opened = events.seen.filter((e) => e.type === 'round-opened');
+      const asked = new Map(opened.map((e) => [e.data.round, e.data.participants as string[]]));
+      for (const [, edges] of asked) assert.equal(edges.length, 3);
+      for (const closed of events.seen.filter((e) => e.type === 'round-closed')) {
+        const accepted = closed.data.accepted as string[];
+        assert.ok(accepted.length >= 2 && accepted.length <= 3, String(accepted));
+        assert.ok(accepted.every((e) => asked.get(closed.data.round)?.includes(e)));
+      }
+      for (const e of events.seen.filter((e) => e.type === 'report' && e.data.event === 'trained'))
+        assert.ok(asked.get(e.data.round)?.includes(String(e.data.edge)), JSON.stringify(e.data));
+    }),
+  );
+
+  test('asynchronous: a slow edge’s late update counts in a later version, weighed by its staleness', LIMIT, () =>
+    withFleet(3, async (fleet) => {
+      await fleet.broker();
+      const { events, child } = await fleet.cloud({
+        rounds: { count: 6, mode: 'async', buffer: 2, pretrainEpochs: 1, epochs: 1, deadlineSeconds: 60 },
+        strategy: { weighting: ['samples', 'staleness-polynomial'] },
+      });
+      const [slow] = await startEdges(fleet, 3);
+      assert.ok(slow);
+      // It sleeps while the others make versions, then wakes up in the middle of its old round.
+      await events.until('round-opened', (d) => d.round === 1);
+      slow.process.kill('SIGSTOP');
+      await events.until('round-closed', (d) => d.round === 2);
+      const settings = {
+        rounds: { count: 6, mode: 'async', buffer: 2, pretrainEpochs: 1, epochs: 1, deadlineSeconds: 60 },
+      };
+      // And the cloud is killed meanwhile: its buffer stays.
+      await kill(child);
+      const again = await fleet.cloud({ ...settings, strategy: { weighting: ['samples', 'staleness-polynomial'] } });
+      slow.process.kill('SIGCONT');
+      await again.events.until('finished');
+      const closed = again.events.seen.filter((e) => e.type === 'round-closed');
+      assert.ok(
+        closed.some((e) => (e.data.accepted as string[]).includes('edge-0')),
+        JSON.stringify(closed.map((e) => e.data.accepted)),
+      );
+      for (const e of closed) assert.ok((e.data.accepted as string[]).length >= 2);
+    }),
+  );
+});
+
+describe('unlike gateways', () => {
+  test('a weak gateway trains half the width beside whole ones; each keeps a head of its own or blends', LIMIT, () =>
+    withFleet(3, async (fleet) => {
+      await fleet.broker();
+      const { events } = await fleet.cloud({ rounds: { count: 3 } });
+      await Promise.all([
+        fleet.edge(0, { train: { width: 0.5 } }),
+        fleet.edge(1, { train: { localHead: true }, adopt: { fineTune: { epochs: 1 } } }),
+        fleet.edge(2, { adopt: { policy: 'blend' } }),
+      ]);
+      await events.until('finished');
+      const closed = events.seen.filter((e) => e.type === 'round-closed');
+      assert.deepEqual(
+        closed.map((e) => (e.data.accepted as string[]).length),
+        [3, 3, 3],
+      );
+      assert.ok((closed.at(-1)?.data.accuracy as number) > 0.8, JSON.stringify(closed.at(-1)?.data));
+      const bytes = (edge: string): number =>
+        events.seen
+          .filter((e) => e.type === 'accepted' && e.data.edge === edge)
+          .reduce((sum, e) => sum + (e.data.bytes as number), 0);
+      assert.ok(bytes('edge-0') < 0.75 * bytes('edge-2'), `${bytes('edge-0')} ${bytes('edge-2')}`);
+      const last = (edge: string) =>
+        events.seen.findLast((e) => e.type === 'report' && e.data.edge === edge && e.data.event !== 'trained')?.data
+          .values as Record<string, number>;
+      const blended = last('edge-2');
+      assert.ok((blended.valServing as number) >= Math.max(blended.valBefore ?? 0, blended.valAfter ?? 0));
+      assert.ok(blended.lambda !== undefined && last('edge-1').valTuned !== undefined);
+    }),
+  );
+
+  test('samples and activations are shared by who opted in, and by nobody else', LIMIT, () =>
+    withFleet(3, async (fleet) => {
+      await fleet.broker();
+      const { events } = await fleet.cloud({
+        rounds: { count: 2, pretrainEpochs: 1 },
+        fineTune: { samples: 40, features: { samples: 60 }, epochs: 1 },
+      });
+      await Promise.all([
+        fleet.edge(0, { share: { samples: 25 } }),
+        fleet.edge(1, { share: { features: 1000 } }),
+        fleet.edge(2),
+      ]);
+      await events.until('finished');
+      const shared = events.seen.filter((e) => e.type === 'shared').map((e) => e.data.edge);
+      // Samples once; activations of each version.
+      assert.equal(shared.filter((e) => e === 'edge-0').length, 1);
+      assert.ok(shared.filter((e) => e === 'edge-1').length >= 2, String(shared));
+      assert.ok(!shared.includes('edge-2'));
+      const calibrated = events.seen.filter((e) => e.type === 'calibrated');
+      assert.equal(calibrated.length, 2);
+      for (const e of calibrated) assert.deepEqual(e.data.edges, ['edge-1']);
+      const made = (await versions(fleet)) as (Shown & { metrics: Record<string, number> })[];
+      assert.equal(
+        made.filter((v) => v.metrics.calibrated === 1).length,
+        calibrated.filter((e) => e.data.better).length,
+      );
+    }),
+  );
+});
+
+test('two models and two fleets in one cloud, each with its own edges, versions and keys', LIMIT, () =>
+  withFleet(2, async (fleet) => {
+    await fleet.broker();
+    const vibration = { dataset: 'vibration', gateways: 2, partition: 'by-site', seed: 1 };
+    const { events } = await fleet.cloud({
+      rounds: { count: 1, minEdges: 1, pretrainEpochs: 1 },
+      models: [
+        { model: { id: MODEL } },
+        { model: { id: 'bearings', architecture: 'sensor-cnn1d' }, data: vibration },
+        { fleet: 'other', model: { id: MODEL } },
+      ],
+    });
+    await Promise.all([
+      fleet.edge(0),
+      fleet.daemon('edge-b', 'edge', {
+        fleet: 'plant',
+        edge: 'bearing-1',
+        model: 'bearings',
+        dataDir: join(fleet.folder, 'bearing-1'),
+        broker: { url: fleet.brokerUrl },
+        data: vibration,
+      }),
+      fleet.edge(1, { fleet: 'other' }),
+    ]);
+    await events.until('finished');
+    const list = (await (await fetch(`${fleet.dashboard}/api/v1/models`)).json()) as { fleet: string; model: string }[];
+    assert.deepEqual(
+      list.map((m) => `${m.fleet}/${m.model}`),
+      ['plant/digits', 'plant/bearings', 'other/digits'],
+    );
+    for (const [query, edge] of [
+      ['fleet=plant&model=bearings', 'bearing-1'],
+      ['fleet=other', 'edge-1'],
+    ] as const) {
+      const stream = await fetch(`${fleet.dashboard}/api/v1/events?${query}`);
+      const reader = stream.body?.pipeThrough(new TextDecoderStream()).getReader();
+      let text = '';
+      while (!text.includes('"type":"finished"')) text += (await reader?.read())?.value ?? '';
+      await reader?.cancel();
+      const state = (await (await fetch(`${fleet.dashboard}/api/v1/state?${query}`)).json()) as {
+        members: { edge: string }[];
+        versions: Shown[];
+      };
+      assert.deepEqual(
+        state.members.map((m) => m.edge),
+        [edge],
+      );
+      assert.equal(state.versions.length, 2);
+    }
+    assert.equal((await fetch(`${fleet.dashboard}/api/v1/state?model=none`)).status, 404);
+    assert.deepEqual((await fleet.state()).wire.rejected, {});
+  }),
+);
