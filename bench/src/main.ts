@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readArtifact } from '@ecavg/models';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import { AGGREGATE_SIZES, type AggregateSize, benchAggregate, measureAggregate } from './aggregate.js';
 import { benchCodec, CODEC_MODELS, type CodecModel } from './codec.js';
+import { benchHeterogeneity, STRATEGY_NAMES } from './heterogeneity.js';
 import { measureTfjs, TFJS_BACKENDS, type TfjsBackend } from './tfjs.js';
 import { benchTrain, CASE_NAMES, type CaseName, measure } from './train.js';
 
@@ -39,6 +41,43 @@ program
   .option('--json', 'print JSON')
   .addHelpText('after', '\nExamples:\n  npm run bench -- codec\n  npm run bench -- codec --models mlp --seeds 1 --json')
   .action((o: { models: CodecModel[]; seeds: number; json?: boolean }) => benchCodec({ ...o, json: o.json === true }));
+program
+  .command('aggregate')
+  .description('rate and memory of aggregation in the cloud, beside a copy in memory and, where it is there, Flower')
+  .addOption(
+    new Option('--sizes <list...>', 'how large the model is').choices(AGGREGATE_SIZES).default(AGGREGATE_SIZES),
+  )
+  .option('--edges <list>', 'numbers of edges, as in 10,100', counts, [10, 100, 1000])
+  .option('--python <path>', 'a Python with Flower, to run bench/peers/flower_aggregate.py beside')
+  .option('--json', 'print JSON')
+  .addHelpText(
+    'after',
+    '\nExamples:\n  npm run bench -- aggregate --sizes 0.1M 2.2M --edges 10,100\n  npm run bench -- aggregate --json --python ~/flower/bin/python',
+  )
+  .action((o: { sizes: AggregateSize[]; edges: number[]; python?: string; json?: boolean }) =>
+    benchAggregate({ ...o, python: o.python, json: o.json === true }),
+  );
+program
+  .command('heterogeneity')
+  .description('accuracy, and bytes to 90 %, of each strategy on evenly and unevenly spread labels')
+  .addOption(new Option('--strategies <names...>', 'which').choices(STRATEGY_NAMES).default(STRATEGY_NAMES))
+  .addOption(new Option('--rounds <n>', 'rounds of each run').argParser(Number).default(15))
+  .addOption(new Option('--seeds <n>', 'runs of each').argParser(Number).default(1))
+  .option('--json', 'print JSON')
+  .addHelpText(
+    'after',
+    '\nExamples:\n  npm run bench -- heterogeneity\n  npm run bench -- heterogeneity --strategies samples feddisco --seeds 3 --json',
+  )
+  .action((o: { strategies: string[]; rounds: number; seeds: number; json?: boolean }) =>
+    benchHeterogeneity({ ...o, json: o.json === true }),
+  );
+program
+  .command('aggregate-one', { hidden: true })
+  .addArgument(new Argument('<size>').choices(AGGREGATE_SIZES))
+  .argument('<edges>', '', Number)
+  .action(async (size: AggregateSize, edges: number) => {
+    process.stdout.write(`${JSON.stringify(await measureAggregate(size, edges))}\n`);
+  });
 program
   .command('train-one', { hidden: true })
   .addArgument(new Argument('<model>').choices(CASE_NAMES))

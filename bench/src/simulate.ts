@@ -1,6 +1,16 @@
+import { tmpdir } from 'node:os';
+import {
+  combine,
+  type ServerOptions,
+  type ServerState,
+  type StrategyOptions,
+  serverStep,
+  type Update,
+} from '@ecavg/cloud';
 import {
   createTrainer,
   Evaluator,
+  labelHistogram,
   loadDataSet,
   partitionDirichlet,
   prepareArtifact,
@@ -13,13 +23,17 @@ export interface SimulationOptions {
   readonly model: string;
   readonly edges: number;
   /** Dirichlet concentration of labels over edges. */
-  readonly alpha: number;
+  readonly alpha: number | 'iid';
   readonly rounds: number;
   /** Local epochs of the first round, and of the others. */
   readonly epochs: readonly [number, number];
   readonly learningRate: number;
   readonly seed: number;
   readonly codec: { readonly name: string; readonly options: CodecOptions };
+  /** How updates become one; default: weighted by samples. */
+  readonly strategy?: StrategyOptions & { readonly server: ServerOptions };
+  /** FedProx: strength of the pull to the round's base. */
+  readonly mu?: number;
   /** Without it what the codec drops is lost. */
   readonly feedback?: boolean;
   /** Receives every edge's difference, before the codec. */
@@ -35,13 +49,30 @@ export interface Simulation {
   readonly bitsPerWeight: number;
 }
 
+/** A Dirichlet concentration at which all shards have all classes in equal parts. */
+const IID = 1e5;
+
+const PLAIN = {
+  weighting: ['samples'],
+  combiner: 'mean',
+  trim: 0,
+  hostile: 0,
+  clip: 0,
+  server: { name: 'none', learningRate: 1, momentum: 0, beta1: 0, beta2: 0, tau: 1 },
+} as const;
+
 /** Federated averaging of edges in one process, without a broker: real training, codec and error feedback. */
 export async function simulate(o: SimulationOptions): Promise<Simulation> {
   const data = loadDataSet('mnist', { sites: 1, seed: 1 });
   const split = standardSplit(data, 1);
-  const shards = partitionDirichlet(data, split.train, o.edges, o.alpha, o.seed);
+  const shards = partitionDirichlet(data, split.train, o.edges, o.alpha === 'iid' ? IID : o.alpha, o.seed);
   const model = zooModel(o.model, { input: data.shape, classes: data.classes.length, seed: o.seed });
-  const artifact = await prepareArtifact(model, { loss: 'cross-entropy', batch: 32, sample: data.shape });
+  const artifact = await prepareArtifact(model, {
+    loss: 'cross-entropy',
+    batch: 32,
+    sample: data.shape,
+    ...(o.mu && { proximal: true }),
+  });
   const { layout } = artifact;
   const trainer = await createTrainer(artifact, { engine: 'ort', threads: 1 });
   const evaluator = await Evaluator.create(artifact.model, layout, 1);
@@ -49,29 +80,48 @@ export async function simulate(o: SimulationOptions): Promise<Simulation> {
   const temporal = o.codec.options.temporal === 1;
   const carried: Carried[] = shards.map(() => ({}));
   const references: (Reference | undefined)[] = shards.map(() => undefined);
-  const total = shards.reduce((sum, s) => sum + s.length, 0);
-  let weights = artifact.weights.slice();
+  let weights: Float32Array = artifact.weights.slice();
+  let state: ServerState = {};
+  const hyper = { learningRate: o.learningRate, momentum: 0.9, ...(o.mu && { mu: o.mu }) };
+  const trained = async (indices: Int32Array, from: Float32Array, round: number): Promise<Float32Array> => {
+    trainer.setWeights(from);
+    await trainer.train({ data, indices }, { ...hyper, epochs: o.epochs[1], seed: o.seed * 1_000_000 + round });
+    return trainer.getWeights().map((v, i) => v - (from[i] as number));
+  };
   const accuracy: number[] = [];
   const bytes: number[] = [];
   let sent = 0;
   for (let round = 1; round <= o.rounds; round++) {
-    const next = weights.slice();
+    const base = weights;
+    const updates: Update[] = [];
     for (const [k, indices] of shards.entries()) {
       trainer.setWeights(weights);
       const epochs = o.epochs[round === 1 ? 0 : 1];
       const seed = o.seed * 1_000_000 + round * 1000 + k;
-      await trainer.train({ data, indices }, { epochs, learningRate: o.learningRate, momentum: 0.9, seed });
-      const base = weights;
+      const { steps } = await trainer.train({ data, indices }, { ...hyper, epochs, seed });
       const delta = trainer.getWeights().map((v, i) => v - (base[i] as number));
       o.onUpdate?.(round, k, delta);
       const reference = temporal ? references[k] : undefined;
       const coded = encodeWithFeedback(coder, delta, carried[k] ?? {}, layout, o.codec.options, reference);
-      coder.accumulate(coded.payload, layout, indices.length / total, next, reference);
+      updates.push({
+        about: {
+          edge: `edge-${k}`,
+          samples: indices.length,
+          steps,
+          labels: labelHistogram({ data, indices }),
+          staleness: 0,
+          reliability: 1,
+        },
+        addTo: async (sum, weight) => coder.accumulate(coded.payload, layout, weight, sum, reference),
+      });
       if (o.feedback !== false) carried[k] = coded.ifAccepted;
       if (temporal) references[k] = coder.levels?.(coded.payload, layout, reference);
       sent += coded.payload.length;
     }
-    weights = next;
+    const { server, ...strategy } = o.strategy ?? PLAIN;
+    const own = strategy.combiner === 'fltrust' ? await trained(split.reference, base, round) : undefined;
+    const { difference } = await combine(updates, layout.total, strategy, tmpdir(), own);
+    ({ weights, state } = serverStep(base, difference, server, state));
     bytes.push(sent);
     accuracy.push((await evaluator.classify(weights, { data, indices: split.test })).accuracy);
   }

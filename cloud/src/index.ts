@@ -1,8 +1,14 @@
+export { Aggregator } from './aggregate.js';
+export { combine, type StrategyOptions, type Update } from './aggregation/combine.js';
+export { type ServerOptions, type ServerState, serverStep } from './aggregation/serverOptimizer.js';
 export { startCloud } from './cloud.js';
 export { cloudCommand } from './command.js';
 export { type CloudConfig, cloudConfigSchema } from './config.js';
 export type { CloudEvent } from './events.js';
 export type { CloudFile } from './models.js';
+export { References } from './references.js';
+export type { Accepted } from './roundStore.js';
+export { Slices } from './slices.js';
 export { EmbeddedTelemetry } from './telemetry/embedded.js';
 export { InfluxTelemetry } from './telemetry/influx.js';
 export { MEASUREMENTS, type Measurement, type Point, type TelemetrySink } from './telemetry/points.js';

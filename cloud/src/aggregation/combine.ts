@@ -1,5 +1,5 @@
 import { type Gram, gramMatrix, norm, scaledGram } from './gram.js';
-import { type Part, sumOverHolders } from './holders.js';
+import { divideByHolders, type Part, sumOverHolders } from './holders.js';
 import { clipFactors, coordinateMedian, fltrust, geometricMedian, multiKrum, trimmedMean } from './robust.js';
 import { withBlocks } from './rows.js';
 import { Sketch } from './sketch.js';
@@ -76,6 +76,17 @@ export async function combine(
   return robust(work, own);
 }
 
+/** sum += weight values; returns the Euclidean length of the values. */
+function addScaled(sum: Float32Array, values: Float32Array, weight: number): number {
+  let square = 0;
+  for (let i = 0; i < values.length; i++) {
+    const v = values[i] as number;
+    square += v * v;
+    sum[i] = (sum[i] as number) + weight * v;
+  }
+  return Math.sqrt(square);
+}
+
 /** weight_k scale_k clip_k for each update. */
 const coefficients = ({ weights, scales }: Weighted, clips: readonly number[]): number[] =>
   weights.map((w, k) => w * (scales[k] as number) * (clips[k] as number));
@@ -84,17 +95,23 @@ async function meanOf({ updates, length, options, weighted }: Work): Promise<Com
   const scratch = new Float32Array(length);
   const sketch = new Sketch(length, updates.length);
   const norms: number[] = [];
+  const whole = coefficients(
+    weighted,
+    updates.map(() => 1),
+  );
+  let difference: Float32Array = new Float32Array(length);
+  // One pass does for most rounds: what it adds is the sum, unless an update turns out to be too long.
   for (const [k, update] of updates.entries()) {
     scratch.fill(0);
     await update.addTo(scratch, 1);
     sketch.take(k, 0, scratch);
-    let square = 0;
-    for (let i = 0; i < length; i++) square += (scratch[i] as number) ** 2;
-    norms.push(Math.sqrt(square));
+    norms.push(addScaled(difference, scratch, whole[k] as number));
   }
   const clips = options.clip > 0 ? clipFactors(diagonal(norms), options.clip) : norms.map(() => 1);
   const shares = coefficients(weighted, clips);
-  const difference = await sumOverHolders(updates, shares, scratch.fill(0));
+  // Taking the excess of a very long update back would leave its rounding errors: then everything is summed again.
+  if (clips.some((c) => c < 1)) difference = await sumOverHolders(updates, shares, scratch.fill(0));
+  else divideByHolders(updates, shares, difference);
   return { difference, shares, norms, cosines: sketch.cosines(difference), clipped: count(clips) };
 }
 

@@ -15,9 +15,19 @@ export async function sumOverHolders(
   shares: readonly number[],
   out: Float32Array,
 ): Promise<Float32Array> {
+  for (const [k, update] of updates.entries()) if (shares[k]) await update.addTo(out, shares[k] as number);
+  divideByHolders(updates, shares, out);
+  return out;
+}
+
+/** The division alone, of a sum that was made otherwise. In place. */
+export function divideByHolders(
+  updates: readonly Pick<Part, 'holds'>[],
+  shares: readonly number[],
+  out: Float32Array,
+): void {
   const counted = updates.flatMap((update, k) => (shares[k] ? [{ update, share: shares[k] as number }] : []));
-  for (const { update, share } of counted) await update.addTo(out, share);
-  if (counted.every(({ update }) => !update.holds)) return out;
+  if (counted.every(({ update }) => !update.holds)) return;
   const all = counted.reduce((a, c) => a + Math.abs(c.share), 0);
   const held = new Float32Array(out.length);
   for (const { update, share } of counted) {
@@ -26,5 +36,4 @@ export async function sumOverHolders(
     else for (const i of update.holds) held[i] = (held[i] as number) + part;
   }
   for (let i = 0; i < out.length; i++) if ((held[i] as number) > 0) out[i] = (out[i] as number) / (held[i] as number);
-  return out;
 }

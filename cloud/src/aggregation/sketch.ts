@@ -1,5 +1,8 @@
 /** Values of each update that are kept; the error of a cosine of independent values is about 1 / sqrt of it. */
 const KEPT = 8192;
+/** Values of all updates together, so that memory does not grow with their number either; and the least of each. */
+const KEPT_IN_ALL = 1 << 21;
+const LEAST = 256;
 
 /**
  * Every n-th value of each update, to see how updates agree without keeping them whole: memory does not grow with
@@ -13,7 +16,7 @@ export class Sketch {
     private readonly length: number,
     updates: number,
   ) {
-    this.#stride = Math.max(1, Math.ceil(length / KEPT));
+    this.#stride = Math.max(1, Math.ceil(length / Math.min(KEPT, Math.max(LEAST, KEPT_IN_ALL / updates))));
     this.#rows = Array.from({ length: updates }, () => new Float32Array(Math.ceil(length / this.#stride)));
   }
 
