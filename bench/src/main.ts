@@ -4,6 +4,7 @@ import { readArtifact } from '@ecavg/models';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { AGGREGATE_SIZES, type AggregateSize, benchAggregate, measureAggregate } from './aggregate.js';
 import { benchCodec, CODEC_MODELS, type CodecModel } from './codec.js';
+import { benchFlower, measureOurs } from './flower.js';
 import { benchHeterogeneity, STRATEGY_NAMES } from './heterogeneity.js';
 import { measureTfjs, TFJS_BACKENDS, type TfjsBackend } from './tfjs.js';
 import { benchTrain, CASE_NAMES, type CaseName, measure } from './train.js';
@@ -71,6 +72,27 @@ program
   .action((o: { strategies: string[]; rounds: number; seeds: number; json?: boolean }) =>
     benchHeterogeneity({ ...o, json: o.json === true }),
   );
+program
+  .command('flower')
+  .description('federated averaging of the same shards, model and rounds, ours and Flower')
+  .requiredOption('--python <path>', 'a Python with flwr[simulation] and PyTorch')
+  .addOption(new Option('--edges <n>', 'edges').argParser(Number).default(8))
+  .addOption(new Option('--rounds <n>', 'rounds').argParser(Number).default(10))
+  .addOption(new Option('--alpha <x>', 'Dirichlet concentration of labels').argParser(Number).default(0.5))
+  .addOption(
+    new Option('--seeds <n>', 'runs, each with its own shards and initial weights').argParser(Number).default(3),
+  )
+  .option('--json', 'print JSON')
+  .addHelpText('after', '\nExample:\n  npm run bench -- flower --python ~/flower/bin/python --edges 8 --rounds 10')
+  .action((o: { python: string; edges: number; rounds: number; alpha: number; seeds: number; json?: boolean }) =>
+    benchFlower({ ...o, json: o.json === true }),
+  );
+program
+  .command('flower-ours', { hidden: true })
+  .argument('<settings>', 'JSON')
+  .action(async (about: string) => {
+    process.stdout.write(`${JSON.stringify(await measureOurs(JSON.parse(about)))}\n`);
+  });
 program
   .command('aggregate-one', { hidden: true })
   .addArgument(new Argument('<size>').choices(AGGREGATE_SIZES))

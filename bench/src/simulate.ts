@@ -9,6 +9,7 @@ import {
 } from '@ecavg/cloud';
 import {
   createTrainer,
+  type DataSet,
   Evaluator,
   labelHistogram,
   loadDataSet,
@@ -61,11 +62,16 @@ const PLAIN = {
   server: { name: 'none', learningRate: 1, momentum: 0, beta1: 0, beta2: 0, tau: 1 },
 } as const;
 
+/** The training samples of each edge. */
+export function shardsOf(data: DataSet, { edges, alpha, seed }: Pick<SimulationOptions, 'edges' | 'alpha' | 'seed'>) {
+  return partitionDirichlet(data, standardSplit(data, 1).train, edges, alpha === 'iid' ? IID : alpha, seed);
+}
+
 /** Federated averaging of edges in one process, without a broker: real training, codec and error feedback. */
 export async function simulate(o: SimulationOptions): Promise<Simulation> {
   const data = loadDataSet('mnist', { sites: 1, seed: 1 });
   const split = standardSplit(data, 1);
-  const shards = partitionDirichlet(data, split.train, o.edges, o.alpha === 'iid' ? IID : o.alpha, o.seed);
+  const shards = shardsOf(data, o);
   const model = zooModel(o.model, { input: data.shape, classes: data.classes.length, seed: o.seed });
   const artifact = await prepareArtifact(model, {
     loss: 'cross-entropy',
