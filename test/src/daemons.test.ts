@@ -151,6 +151,25 @@ describe('the daemons as processes', () => {
     }),
   );
 
+  test('kill -9 of the cloud while it closes a round: the round is closed once, with every update', LIMIT, () =>
+    withFleet(2, async (fleet) => {
+      await fleet.broker();
+      // Long enough to be killed in the middle of it.
+      const settings = { rounds: { quorum: 1, deadlineSeconds: 60 }, fineTune: { epochs: 400 } };
+      const { child, events } = await fleet.cloud(settings);
+      await startEdges(fleet, 2);
+      await events.until('accepted', (d) => d.edge === 'edge-0');
+      await events.until('accepted', (d) => d.edge === 'edge-1');
+      await fleet.phase('closing');
+      await kill(child);
+      const again = await fleet.cloud({ ...settings, fineTune: { epochs: 1 } });
+      const { data } = await again.events.until('round-closed');
+      assert.deepEqual([data.round, (data.accepted as string[]).sort()], [1, ['edge-0', 'edge-1']]);
+      assert.ok(!again.events.seen.some((e) => e.type === 'accepted'), 'an update was counted twice');
+      assert.equal((await fleet.state()).versions.length, 2);
+    }),
+  );
+
   test('kill -9 of the broker in mid-round: everyone comes back and the round ends', LIMIT, () =>
     withFleet(2, async (fleet) => {
       const broker = await fleet.broker();

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { watch } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -133,6 +134,21 @@ export class TestFleet {
     }
   > {
     return (await fetch(`${this.dashboard}/api/v1/state`)).json() as never;
+  }
+
+  /** Waits until the cloud's round is in a phase on disk. */
+  async phase(phase: string): Promise<void> {
+    const folder = join(this.folder, 'cloud', 'rounds', MODEL);
+    const has = (): boolean => {
+      try {
+        return JSON.parse(readFileSync(join(folder, 'round.json'), 'utf8')).phase === phase;
+      } catch {
+        return false;
+      }
+    };
+    const changes = watch(folder, { signal: AbortSignal.timeout(60_000) })[Symbol.asyncIterator]();
+    // Watching begins with the first call: what changes after the look is not missed.
+    for (let change = changes.next(); !has(); change = changes.next()) await change;
   }
 
   async stop(): Promise<void> {
