@@ -1,51 +1,157 @@
-import { createServer, type Socket } from 'node:net';
-import type { Logger, Service } from '@ecavg/runtime';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { ConfigError, type Logger, type Service } from '@ecavg/runtime';
 import { Aedes, type Client } from 'aedes';
 import type { BrokerDaemonConfig } from './config.js';
+import { Counters } from './counters.js';
+import { openListeners, readTlsFiles } from './listeners.js';
+import { startMetrics } from './metrics.js';
+import { limitPackets } from './packetLimit.js';
+import { openBackend } from './persistence.js';
+import { Quota } from './quota.js';
+import { Bucket } from './rate.js';
+import { watchFiles } from './reload.js';
+import { Sessions } from './sessions.js';
+import { publishSys } from './sys.js';
+import { Users } from './users.js';
 
-/** Starts an MQTT 3.1.1 broker on TCP. Retained messages and sessions live in memory. */
+/** Head of a PUBLISH: topic, packet identifier. */
+const PACKET_HEAD = 64 * 1024 + 16;
+
+/** Starts an MQTT 3.1.1 broker on all listeners of its settings. */
 export async function startBroker(config: BrokerDaemonConfig, log: Logger): Promise<Service> {
-  const aedes = await Aedes.createBroker();
-  aedes.authorizePublish = (client, packet, done) => {
-    const bytes = packet.payload.length;
-    if (bytes > config.maxPayloadBytes) {
-      log.warn({ client: client?.id, topic: packet.topic, bytes, limit: config.maxPayloadBytes }, 'message too large');
-      return done(new Error(`payload of ${bytes} bytes; the limit is ${config.maxPayloadBytes}`));
+  const users = config.usersFile === undefined ? undefined : await Users.open(config.usersFile);
+  if (users && Object.keys(users.file.users).length === 0)
+    throw new ConfigError(`usersFile ${users.path} has no users: add one with "ecavg broker user add"`);
+  const backend = await openBackend(config);
+  const quota = Quota.over(backend.persistence, config.limits);
+  const clients = new Set<Client>();
+  const counters = new Counters(() => ({
+    clients: clients.size,
+    retained: quota.retained,
+    queued: quota.queued,
+    dropped: quota.dropped,
+  }));
+  const sessions = new Sessions(config, users, quota, counters, log);
+  const aedes = new Aedes({
+    persistence: backend.persistence,
+    ...(backend.mq && { mq: backend.mq }),
+    // Packets that arrive while a client is logging in: an edge sends its status and subscribes at once.
+    queueLimit: 1000,
+    heartbeatInterval: 10_000,
+    drainTimeout: 30_000,
+    maxClientsIdLength: 256,
+  });
+  sessions.attach(aedes);
+  await aedes.listen();
+  await quota.count();
+  observe(aedes, clients, counters, log);
+
+  const addresses = new Addresses(config.limits);
+  const accept = (conn: Duplex, socket: Socket): void => {
+    const address = socket.remoteAddress ?? '';
+    if (!addresses.admit(address, performance.now())) {
+      counters.refused('address');
+      log.debug({ address }, 'too many connections from this address');
+      conn.destroy();
+      return;
     }
-    done(null);
+    counters.connected();
+    conn.once('close', () => addresses.leave(address));
+    conn.on('error', (error) => log.debug({ err: error }, 'connection failed'));
+    limitPackets(conn, config.maxPayloadBytes + PACKET_HEAD, (why) => {
+      counters.refused('packet');
+      log.warn({ address, why }, 'packet refused');
+    });
+    sessions.link(conn, { address, socket });
+    aedes.handle(conn);
   };
+  const listeners = await openListeners(config, accept, log);
+  const { certificates } = config;
+  const endWatch = watchFiles(
+    {
+      users: users && [users.path],
+      certificates: certificates && [
+        certificates.certFile,
+        certificates.keyFile,
+        ...(certificates.clientCaFile ? [certificates.clientCaFile] : []),
+      ],
+    },
+    async (what) => {
+      if (what === 'users' && users) {
+        await users.reload();
+        sessions.recheck(clients);
+      } else if (certificates) {
+        const files = readTlsFiles(certificates);
+        for (const l of listeners) l.renew?.(files);
+      }
+    },
+    log,
+  );
+  const endSys = publishSys(aedes, counters, config.sysSeconds);
+  const metrics = config.metrics && (await startMetrics(config.metrics, counters.registry));
+  const [first] = listeners;
+  return {
+    ready: {
+      host: first?.host,
+      port: first?.port,
+      url: first?.url,
+      listeners: Object.fromEntries(listeners.map((l) => [l.name, l.url])),
+      persistence: config.persistence.kind,
+      users: users ? Object.keys(users.file.users).length : 'anonymous',
+      ...(metrics && { metrics: metrics.url }),
+    },
+    async stop() {
+      endSys();
+      endWatch();
+      await metrics?.stop();
+      const closed = Promise.all(listeners.map((l) => l.close()));
+      await new Promise<void>((resolve) => aedes.close(() => resolve()));
+      await closed;
+      await backend.close().catch(() => undefined);
+    },
+  };
+}
+
+function observe(aedes: Aedes, clients: Set<Client>, counters: Counters, log: Logger): void {
   const about = (client: Client | null) => ({ client: client?.id });
-  aedes.on('clientReady', (client) => log.debug(about(client), 'client connected'));
-  aedes.on('clientDisconnect', (client) => log.debug(about(client), 'client disconnected'));
+  aedes.on('clientReady', (client) => {
+    clients.add(client);
+    log.debug(about(client), 'client connected');
+  });
+  aedes.on('clientDisconnect', (client) => {
+    clients.delete(client);
+    log.debug(about(client), 'client disconnected');
+  });
   aedes.on('clientError', (client, error) => log.warn({ ...about(client), err: error }, 'client failed'));
   aedes.on('connectionError', (client, error) => {
     // A client that tries MQTT 5 first, and comes again with 3.1.1.
     const level = 'errorCode' in error && error.errorCode === 1 ? 'debug' : 'warn';
     log[level]({ ...about(client), err: error }, 'connection refused');
   });
-
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-    socket.on('error', (error) => log.debug({ err: error }, 'socket failed'));
-    socket.setNoDelay(true);
-    aedes.handle(socket);
-  });
-  server.maxConnections = config.maxConnections;
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(config.listen.port, config.listen.host, resolve);
-  });
-  const address = server.address();
-  const port = typeof address === 'object' && address ? address.port : config.listen.port;
-  return {
-    ready: { host: config.listen.host, port, url: `mqtt://${config.listen.host}:${port}` },
-    async stop() {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      await new Promise<void>((resolve) => aedes.close(() => resolve()));
-      for (const socket of sockets) socket.destroy();
-      await closed;
-    },
+  const forward = aedes.authorizeForward;
+  aedes.authorizeForward = (client, packet) => {
+    counters.sent(packet.payload.length);
+    return forward.call(aedes, client, packet);
   };
+}
+
+/** Connections by address: how many there are, and how fast they come. */
+class Addresses {
+  readonly #open = new Map<string, { count: number; rate: Bucket }>();
+  constructor(private readonly limits: BrokerDaemonConfig['limits']) {}
+
+  admit(address: string, now: number): boolean {
+    const { connectsPerSecondPerAddress: rate, connectionsPerAddress } = this.limits;
+    const known = this.#open.get(address) ?? { count: 0, rate: new Bucket(rate, 2 * rate, now) };
+    this.#open.set(address, known);
+    if (known.count >= connectionsPerAddress || known.rate.take(1, now) > 0) return false;
+    known.count++;
+    return true;
+  }
+
+  leave(address: string): void {
+    const known = this.#open.get(address);
+    if (known && --known.count <= 0) this.#open.delete(address);
+  }
 }

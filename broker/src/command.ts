@@ -1,17 +1,32 @@
 import { daemonCommand } from '@ecavg/runtime';
+import type { Command } from 'commander';
 import { startBroker } from './broker.js';
 import { brokerConfigSchema } from './config.js';
+import { brokerSubcommands } from './userCommands.js';
 
-export const brokerCommand = () =>
-  daemonCommand({
+export function brokerCommand(): Command {
+  const command = daemonCommand({
     name: 'broker',
     description: 'run the MQTT broker',
     schema: brokerConfigSchema,
     envPrefix: 'ECAVG_BROKER_',
     example: `
-listen:
+listen:                     # plain MQTT; on the loopback it needs no users
   host: 127.0.0.1
   port: 1883
-maxPayloadBytes: 1048576`,
+
+tls:                        # what "ecavg broker init" writes
+  host: 0.0.0.0
+  port: 8883
+certificates:
+  certFile: /etc/ecavg/broker/server.crt
+  keyFile: /etc/ecavg/broker/server.key
+usersFile: /etc/ecavg/broker/users.json
+persistence:
+  kind: disk
+  dataDir: /var/lib/ecavg/broker`,
     start: startBroker,
   });
+  for (const sub of brokerSubcommands()) command.addCommand(sub);
+  return command;
+}

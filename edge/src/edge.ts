@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Artifact, ModelError, requireEngine } from '@ecavg/models';
@@ -59,12 +60,21 @@ export async function startEdge(config: EdgeConfig, log: Logger): Promise<Servic
   const trust = await Trust.open(config.dataDir, config.trust.cloudKey);
   const data = openLocalData(config);
   const store = new EdgeStore(config.dataDir);
-  const gateway = new Gateway(config, data, store, { signer, trust, session: await store.nextSession() }, log);
+  const identity = { signer, trust, session: await store.nextSession(), login: await brokerLogin(config) };
+  const gateway = new Gateway(config, data, store, identity, log);
   await gateway.start();
   return {
     ready: { edge: config.edge, samples: data.train.indices.length, simulatedData: data.train.data.simulated },
     stop: () => gateway.stop(),
   };
+}
+
+/** How this gateway names itself to a broker that knows users; with a one-time token, the password is its own. */
+async function brokerLogin({ broker, edge, dataDir }: EdgeConfig): Promise<{ username?: string; password?: string }> {
+  const username = broker.passwordFile || broker.enrolTokenFile || broker.certFile ? { username: edge } : {};
+  if (!broker.enrolTokenFile) return username;
+  const password = await readOrCreate(join(dataDir, 'broker-password'), () => randomBytes(18).toString('base64url'));
+  return { ...username, password: `${readSecret(broker.enrolTokenFile)}:${password}` };
 }
 
 /** Who this gateway is, and whom it believes. */
@@ -73,6 +83,7 @@ interface Identity {
   readonly trust: Trust;
   /** Start of this run: orders a late last will against a rebirth. */
   readonly session: number;
+  readonly login: { readonly username?: string; readonly password?: string };
 }
 
 class Gateway {
@@ -115,7 +126,7 @@ class Gateway {
     this.#learner = new Learner(config, data, store, identity.signer, log);
     const will = { topic: this.#topics.status(config.edge), payload: this.#status(false) };
     const clientId = `ecavg-${config.fleet}-edge-${config.edge}`;
-    this.#client = connectBroker(config.broker, { clientId, will, persistent: true }, log);
+    this.#client = connectBroker(config.broker, { clientId, will, persistent: true, ...identity.login }, log);
     this.#flow = new Flow(this.#client, config.broker.transfer);
     const { resendSeconds, broker } = config;
     const means = {

@@ -17,8 +17,13 @@ export const brokerSchema = z
     username: z.string().optional(),
     /** File that holds the password, so that it is in no config and no process list. */
     passwordFile: z.string().optional(),
+    /** File with a one-time token of `ecavg broker user token`; the gateway makes its own password and keeps it in dataDir. */
+    enrolTokenFile: z.string().optional(),
     /** PEM file with the certificate authority of the broker. */
     caFile: z.string().optional(),
+    /** PEM files of a client certificate and its key. */
+    certFile: z.string().optional(),
+    keyFile: z.string().optional(),
     keepaliveSeconds: z.int().min(1).max(3600).default(30),
     /** auto: MQTT 5 where the broker speaks it, 3.1.1 otherwise. */
     protocol: z.enum(['auto', '3.1.1', '5']).default('auto'),
@@ -42,6 +47,9 @@ export type BrokerConfig = z.output<typeof brokerSchema>;
 
 export interface ConnectOptions {
   readonly clientId: string;
+  /** In place of those of the settings. */
+  readonly username?: string;
+  readonly password?: string;
   readonly will?: { readonly topic: string; readonly payload: Uint8Array };
   /** Keep the session at the broker while away, so that QoS 1 messages wait for us. */
   readonly persistent?: boolean;
@@ -65,8 +73,12 @@ export function connectBroker(broker: BrokerConfig, options: ConnectOptions, log
   if (options.will) {
     settings.will = { topic: options.will.topic, payload: Buffer.from(options.will.payload), qos: 1, retain: true };
   }
-  if (broker.username) settings.username = broker.username;
+  const username = broker.username ?? options.username;
+  if (username) settings.username = username;
   if (broker.passwordFile) settings.password = readSecret(broker.passwordFile);
+  else if (options.password !== undefined) settings.password = options.password;
+  if (broker.certFile) settings.cert = readSecret(broker.certFile);
+  if (broker.keyFile) settings.key = readSecret(broker.keyFile);
   if (broker.caFile) settings.ca = readSecret(broker.caFile);
   const client = mqtt.connect(broker.url, settings);
   if (broker.protocol === 'auto') fallBack(client);

@@ -1,0 +1,181 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { ConfigError } from '@ecavg/runtime';
+import fc from 'fast-check';
+import { covers, mayPublish, maySubscribe, ROLES, type Role, rightsOf } from './acl.js';
+import { brokerConfigSchema } from './config.js';
+import { PacketLimit } from './packetLimit.js';
+import { hashPassword, isPassword } from './passwords.js';
+import { Bucket } from './rate.js';
+import { Users } from './users.js';
+
+const root = mkdtempSync(join(tmpdir(), 'ecavg-broker-'));
+after(() => rmSync(root, { recursive: true }));
+
+describe('access control', () => {
+  const level = fc.constantFrom('a', 'b', 'c');
+  const topic = fc.array(level, { minLength: 1, maxLength: 4 }).map((l) => l.join('/'));
+  const filter = fc
+    .tuple(fc.array(fc.constantFrom('a', 'b', '+'), { minLength: 0, maxLength: 4 }), fc.boolean())
+    .map(([levels, all]) => [...levels, ...(all ? ['#'] : [])].join('/'))
+    .filter((f) => f !== '');
+
+  /** Whether a topic matches a filter, by the words of MQTT 3.1.1, section 4.7. */
+  const matches = (f: string, t: string): boolean => {
+    const pattern = f.split('/').map((l) => (l === '+' ? '[^/]+' : l === '#' ? '.*' : l));
+    const text = pattern.join('/').replace(/\/\.\*$/, '(/.*)?');
+    return new RegExp(`^${text}$`).test(t);
+  };
+
+  test('a pattern covers a topic where the filter matches it', () => {
+    fc.assert(
+      fc.property(filter, topic, (f, t) => {
+        // A pattern "a/#" gives "a" too when it is asked as a topic.
+        const parent = f.endsWith('/#') && t === f.slice(0, -2);
+        assert.equal(covers(f, t) || parent, matches(f, t));
+      }),
+    );
+  });
+
+  test('a filter that is covered matches nothing that the pattern does not', () => {
+    fc.assert(
+      fc.property(filter, filter, topic, (pattern, wanted, t) => {
+        if (covers(pattern, wanted) && matches(wanted, t)) assert.ok(matches(pattern, t), `${pattern} ${wanted} ${t}`);
+      }),
+    );
+  });
+
+  const of = (name: string, user: string, fleet = 'f'): Role => rightsOf(ROLES[name] as Role, { user, fleet });
+  test('an edge writes its own topics and no other edge’s, and reads models and its receipts', () => {
+    const edge = of('edge', 'e1');
+    for (const t of ['edge/e1/status', 'edge/e1/update/m', 'edge/e1/infer/m/result'])
+      assert.ok(mayPublish(edge, `ecavg/v1/f/${t}`), t);
+    for (const t of [
+      'edge/e2/status',
+      'edge/e2/update/m',
+      'model/m/manifest',
+      'edge/e1/receipt/m',
+      'edge/e1/update/m/x',
+    ])
+      assert.ok(!mayPublish(edge, `ecavg/v1/f/${t}`), t);
+    assert.ok(!mayPublish(edge, 'ecavg/v1/g/edge/e1/status'));
+    for (const t of ['model/m/manifest', 'model/m/chunk/abc/+', 'edge/e1/receipt/m', 'edge/e1/receipt/+'])
+      assert.ok(maySubscribe(edge, `ecavg/v1/f/${t}`), t);
+    for (const t of [
+      '#',
+      'ecavg/v1/f/#',
+      'ecavg/v1/f/edge/+/receipt/m',
+      'ecavg/v1/f/edge/e2/receipt/m',
+      '$SYS/#',
+      '+/v1/f/model/#',
+    ])
+      assert.ok(!maySubscribe(edge, t), t);
+    assert.ok(!maySubscribe(edge, '$share/g/ecavg/v1/f/edge/+/update/+'));
+  });
+  test('sensors, monitors, clouds, admins', () => {
+    assert.ok(maySubscribe(of('sensor', 's'), 'ecavg/v1/f/model/m/onnx'));
+    assert.ok(mayPublish(of('sensor', 's'), 'ecavg/v1/f/sensor/s/temperature'));
+    assert.ok(!mayPublish(of('sensor', 's'), 'ecavg/v1/f/sensor/other/temperature'));
+    assert.ok(maySubscribe(of('monitor', 'm'), '$SYS/broker/#') && !mayPublish(of('monitor', 'm'), 'ecavg/v1/f/x'));
+    assert.ok(
+      maySubscribe(of('cloud', 'c'), 'ecavg/v1/f/edge/+/+/+') &&
+        !mayPublish(of('cloud', 'c'), 'ecavg/v1/g/model/m/round'),
+    );
+    assert.ok(mayPublish(of('cloud', 'c', '*'), 'ecavg/v1/any/model/m/round'));
+    assert.ok(mayPublish(of('admin', 'a'), 'anything/at/all') && maySubscribe(of('admin', 'a'), '#'));
+  });
+  test('a name that could widen a pattern has no rights', () => {
+    for (const user of ['+', '#', 'a/b', ''])
+      assert.deepEqual(rightsOf(ROLES.edge as Role, { user, fleet: 'f' }), { publish: [], subscribe: [] });
+    assert.deepEqual(rightsOf(ROLES.edge as Role, { user: 'e', fleet: '+' }), { publish: [], subscribe: [] });
+  });
+});
+
+describe('passwords and users', () => {
+  test('a hash fits its password alone, and is salted', async () => {
+    const [a, b] = [await hashPassword('correct horse'), await hashPassword('correct horse')];
+    assert.notEqual(a, b);
+    assert.ok(await isPassword('correct horse', a));
+    for (const [password, hash] of [
+      ['wrong', a],
+      ['', a],
+      ['correct horse', 'scrypt$0$0$0$$'],
+      ['x', 'garbage'],
+    ] as const)
+      assert.equal(await isPassword(password, hash), false);
+  });
+
+  test('a one-time token sets a password once; the pair goes on as the password, and the file holds neither', async () => {
+    const users = await Users.open(join(root, 'users.json'));
+    const token = await users.giveToken('e1', { role: 'edge', fleet: 'f', certificate: false }, Date.now() + 60_000);
+    assert.equal(await users.check('e1', token), false);
+    assert.equal(await users.check('e1', 'wrong-token:a-long-password'), false);
+    assert.equal(await users.check('e1', `${token}:short`), false);
+    assert.equal(await users.check('e1', `${token}:a-long-password`), true);
+    for (const words of [`${token}:a-long-password`, 'a-long-password'])
+      assert.equal(await users.check('e1', words), true);
+    assert.equal(await users.check('e1', `${token}:another-password`), false);
+    const again = await Users.open(users.path);
+    assert.equal(await again.check('e1', 'a-long-password'), true);
+    assert.ok(!JSON.stringify(again.file).includes('a-long-password') && !JSON.stringify(again.file).includes(token));
+    const late = await users.giveToken('e2', { role: 'edge', fleet: 'f', certificate: false }, Date.now() - 1);
+    assert.equal(await users.check('e2', `${late}:a-long-password`), false);
+    assert.equal(await users.check('nobody', 'x'), false);
+    await assert.rejects(users.setPassword('a/b', { role: 'edge', fleet: 'f', certificate: false }), ConfigError);
+    assert.equal(await users.remove('e1'), true);
+    assert.equal(await users.check('e1', 'a-long-password'), false);
+  });
+});
+
+describe('limits', () => {
+  const packet = (bytes: number): Uint8Array => {
+    const length: number[] = [];
+    for (let n = bytes, more = true; more; ) {
+      const low = n & 127;
+      n >>= 7;
+      more = n > 0;
+      length.push(more ? low | 128 : low);
+    }
+    return Uint8Array.from([0x30, ...length, ...new Uint8Array(bytes)]);
+  };
+  test('packets pass up to the limit however they are cut up, and a larger one is refused at its head', () => {
+    const sizes = fc.array(fc.integer({ min: 0, max: 40_000 }), { minLength: 1, maxLength: 5 });
+    fc.assert(
+      fc.property(sizes, fc.integer({ min: 1, max: 5000 }), (all, cut) => {
+        const stream = Buffer.concat(all.map(packet));
+        const limit = new PacketLimit(40_000);
+        for (let at = 0; at < stream.length; at += cut) limit.feed(stream.subarray(at, at + cut));
+        assert.throws(() => limit.feed(packet(40_001).subarray(0, 4)), /40001 bytes; the limit is 40000/);
+      }),
+    );
+    assert.throws(() => new PacketLimit(100).feed(Uint8Array.of(0x30, 255, 255, 255, 255, 1)), /more than four bytes/);
+  });
+
+  test('a bucket gives its burst at once and then its rate', () => {
+    const bucket = new Bucket(10, 5, 0);
+    for (let i = 0; i < 5; i++) assert.equal(bucket.take(1, 0), 0);
+    assert.equal(bucket.take(1, 0), 100);
+    assert.equal(bucket.take(1, 100), 100);
+    assert.equal(new Bucket(10, 5, 0).take(1, -50), 0);
+  });
+});
+
+describe('settings', () => {
+  const refused = (tree: object, pattern: RegExp): void => {
+    const result = brokerConfigSchema.safeParse(tree);
+    assert.ok(!result.success);
+    assert.match(result.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('\n'), pattern);
+  };
+  test('nothing listens to the network without users, TLS needs certificates, disk a folder', () => {
+    refused({ listen: { host: '0.0.0.0' } }, /listen\.host: without users/);
+    refused({ tls: { host: '0.0.0.0' } }, /tls\.host/);
+    refused({ tls: {} }, /certificates: tls needs/);
+    refused({ persistence: { kind: 'disk' } }, /persistence\.dataDir/);
+    refused({ persistence: { kind: 'redis' } }, /persistence\.redisUrl/);
+    refused({ listen: { enabled: false } }, /no listener is left/);
+    assert.ok(brokerConfigSchema.safeParse({ listen: { host: '0.0.0.0' }, usersFile: 'u.json' }).success);
+  });
+});

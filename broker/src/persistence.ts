@@ -1,0 +1,68 @@
+import { mkdir } from 'node:fs/promises';
+import { ConfigError, readSecret } from '@ecavg/runtime';
+import memory from 'aedes-persistence';
+import LevelPersistence from 'aedes-persistence-level/asyncPersistence.js';
+import RedisPersistence from 'aedes-persistence-redis/asyncPersistence.js';
+import { ClassicLevel } from 'classic-level';
+import type { AsyncPersistence } from 'ecavg-persistence';
+import { Redis } from 'ioredis';
+import mqemitterRedis from 'mqemitter-redis';
+import type { BrokerDaemonConfig } from './config.js';
+
+/** Where sessions, retained and queued messages are, and how nodes tell each other of messages. */
+export interface Backend {
+  readonly persistence: AsyncPersistence;
+  /** Undefined: this process alone. */
+  readonly mq: object | undefined;
+  close(): Promise<void>;
+}
+
+/** @throws ConfigError where the folder is in use or Redis is not there. */
+export async function openBackend({ persistence }: Pick<BrokerDaemonConfig, 'persistence'>): Promise<Backend> {
+  if (persistence.kind === 'disk') return onDisk(persistence.dataDir ?? '');
+  if (persistence.kind === 'redis') return inRedis(persistence);
+  return { persistence: memory(), mq: undefined, close: async () => undefined };
+}
+
+async function onDisk(folder: string): Promise<Backend> {
+  await mkdir(folder, { recursive: true });
+  const db = new ClassicLevel<string, Buffer>(folder, { valueEncoding: 'buffer' });
+  try {
+    await db.open();
+  } catch (cause) {
+    const why = (cause as { cause?: Error }).cause?.message ?? (cause as Error).message;
+    throw new ConfigError(
+      `persistence.dataDir ${folder} can't be opened (${why}): is another broker using it? If it is damaged, move it away; retained messages come again from the cloud`,
+      { cause },
+    );
+  }
+  // Aedes' close destroys the persistence, and with it the database.
+  return { persistence: new LevelPersistence(db), mq: undefined, close: async () => db.close() };
+}
+
+async function inRedis({ redisUrl = '', redisPasswordFile }: BrokerDaemonConfig['persistence']): Promise<Backend> {
+  const options = {
+    ...(redisPasswordFile && { password: readSecret(redisPasswordFile) }),
+    maxRetriesPerRequest: null,
+    enableAutoPipelining: true,
+  };
+  const probe = new Redis(redisUrl, { ...options, lazyConnect: true, retryStrategy: () => null });
+  probe.on('error', () => undefined);
+  try {
+    await probe.connect();
+    await probe.ping();
+  } catch (cause) {
+    throw new ConfigError(`persistence.redisUrl ${redisUrl} does not answer (${(cause as Error).message})`, { cause });
+  } finally {
+    probe.disconnect();
+  }
+  const [store, publisher, subscriber] = [1, 2, 3].map(() => new Redis(redisUrl, options)) as [Redis, Redis, Redis];
+  for (const connection of [store, publisher, subscriber]) connection.on('error', () => undefined);
+  return {
+    persistence: new RedisPersistence({ conn: store }),
+    mq: mqemitterRedis({ pubConn: publisher, subConn: subscriber } as object),
+    async close() {
+      for (const connection of [store, publisher, subscriber]) connection.disconnect();
+    },
+  };
+}

@@ -1,0 +1,128 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { join } from 'node:path';
+import { ConfigError, readJson, writeDurable } from '@ecavg/runtime';
+import { z } from 'zod';
+import { hashPassword, isPassword, newPassword } from './passwords.js';
+
+const roleSchema = z.object({ publish: z.array(z.string()), subscribe: z.array(z.string()) });
+const userSchema = z.object({
+  role: z.string(),
+  /** Topic level of its fleet; `*`: every fleet. */
+  fleet: z.string(),
+  /** Absent: no password is good enough, only a certificate or a token. */
+  hash: z.string().optional(),
+  /** A client certificate with this name does without a password. */
+  certificate: z.boolean().default(false),
+  /** sha256 of a one-time token, and until when it is good. */
+  token: z.object({ hash: z.string(), expiresAt: z.number() }).optional(),
+});
+const fileSchema = z.object({
+  format: z.literal(1),
+  users: z.record(z.string(), userSchema),
+  /** Beside the built-in ones, or in place of them. */
+  roles: z.record(z.string(), roleSchema).default({}),
+});
+
+export type User = z.output<typeof userSchema>;
+export type UsersFile = z.output<typeof fileSchema>;
+
+const USER = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
+const TOKEN_SEPARATOR = ':';
+
+/** Users and roles in a file that commands and the running broker both use. */
+export class Users {
+  #file: UsersFile;
+  private constructor(
+    readonly path: string,
+    file: UsersFile,
+  ) {
+    this.#file = file;
+  }
+
+  static async open(path: string): Promise<Users> {
+    return new Users(path, (await readJson(path, fileSchema)) ?? { format: 1, users: {}, roles: {} });
+  }
+
+  get file(): UsersFile {
+    return this.#file;
+  }
+
+  get(name: string): User | undefined {
+    return Object.hasOwn(this.#file.users, name) ? this.#file.users[name] : undefined;
+  }
+
+  /** Reads the file again; throws where it is damaged, and goes on with what was known. */
+  async reload(): Promise<void> {
+    this.#file = (await readJson(this.path, fileSchema)) ?? { format: 1, users: {}, roles: {} };
+  }
+
+  /** @throws ConfigError for a name that is no topic level. */
+  async set(name: string, user: User): Promise<void> {
+    if (!USER.test(name))
+      throw new ConfigError(
+        `user ${JSON.stringify(name)}: use 1-64 letters, digits, "_", "-" or ".", starting with a letter or digit`,
+      );
+    await this.#save({ ...this.#file.users, [name]: user });
+  }
+
+  async remove(name: string): Promise<boolean> {
+    if (!this.get(name)) return false;
+    const { [name]: _, ...others } = this.#file.users;
+    await this.#save(others);
+    return true;
+  }
+
+  /** Sets a password, a new one where none is given, and returns it. */
+  async setPassword(name: string, user: Omit<User, 'hash'>, password = newPassword()): Promise<string> {
+    await this.set(name, { ...user, hash: await hashPassword(password) });
+    return password;
+  }
+
+  /** A one-time token with which `name` sets its own password. */
+  async giveToken(name: string, user: Omit<User, 'hash' | 'token'>, expiresAt: number): Promise<string> {
+    const token = newPassword();
+    const known = this.get(name);
+    await this.set(name, {
+      ...user,
+      ...(known?.hash && { hash: known.hash }),
+      token: { hash: sha256(token), expiresAt },
+    });
+    return token;
+  }
+
+  /**
+   * Whether these words are the user's. `token:password`, as a gateway says it that was given a token, sets the password
+   * the first time and is as good as the password ever after.
+   */
+  async check(name: string, words: string): Promise<boolean> {
+    const user = this.get(name);
+    // The same work for a user that there is not.
+    if (!user) return (await isPassword(words, NOBODY)) && false;
+    const at = words.indexOf(TOKEN_SEPARATOR);
+    const [token, password] = at > 0 ? [words.slice(0, at), words.slice(at + 1)] : [undefined, words];
+    const { token: pending } = user;
+    if (token !== undefined && pending && password.length >= 12 && pending.expiresAt > Date.now()) {
+      if (sameBytes(sha256(token), pending.hash)) {
+        const { token: _, ...rest } = user;
+        await this.set(name, { ...rest, hash: await hashPassword(password) });
+        return true;
+      }
+    }
+    if (!user.hash) return false;
+    return (await isPassword(words, user.hash)) || (token !== undefined && (await isPassword(password, user.hash)));
+  }
+
+  async #save(users: UsersFile['users']): Promise<void> {
+    this.#file = { ...this.#file, users };
+    await writeDurable(this.path, `${JSON.stringify(this.#file, null, 2)}\n`, 0o600);
+  }
+}
+
+export const usersPath = (folder: string): string => join(folder, 'users.json');
+
+/** A hash that no password fits. */
+const NOBODY = `scrypt$${1 << 15}$8$1$${Buffer.alloc(16).toString('base64')}$${Buffer.alloc(32).toString('base64')}`;
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+const sameBytes = (a: string, b: string): boolean =>
+  a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
