@@ -67,7 +67,7 @@ export class Parts {
     const reference = await this.of(first.edge);
     const sum = reference.map((w) => (w * first.share) / all);
     for (const { edge, share } of others) {
-      const { weights } = matchWeights(layout, groups, reference, await this.of(edge), { buffers, seed });
+      const { weights } = await matchWeights(layout, groups, reference, await this.of(edge), { buffers, seed });
       for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + ((weights[i] as number) * share) / all;
     }
     this.mend(sum);

@@ -122,8 +122,9 @@ export async function runProtocol(lab: Lab, train: DataSet, test: DataSet, setti
   const buffers = info.buffers.map((b) => b.name);
   const match = async (all: readonly Float32Array[]): Promise<Float32Array> => {
     const [first] = all as [Float32Array];
-    const fit = (w: Float32Array): Float32Array => matchWeights(layout, groups, first, w, { buffers, seed }).weights;
-    const aligned = all.map((w) => (w === first ? w : fit(w)));
+    const aligned = [first];
+    for (const w of all.slice(1))
+      aligned.push((await matchWeights(layout, groups, first, w, { buffers, seed })).weights);
     return lab.refresh(weightedSum(aligned, shares), pooled, seed);
   };
   rows.push(await row('matched average', ownScores, await match(own), float32));

@@ -86,7 +86,7 @@ describe('permutation groups', () => {
       assert.ok(shuffled.some((w, i) => w !== reference[i]));
       await evaluator.release();
       if (layout.total > 300_000) return;
-      assert.deepEqual(matchWeights(layout, groups, reference, shuffled).weights, reference);
+      assert.deepEqual((await matchWeights(layout, groups, reference, shuffled)).weights, reference);
     });
   }
 

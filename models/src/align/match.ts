@@ -2,6 +2,7 @@ import type { Layout, TensorSlot } from '@ecavg/protocol';
 import { Random } from '../random.js';
 import { assign } from './assign.js';
 import type { Member, PermutationGroup } from './groups.js';
+import { Products } from './products.js';
 
 /** A tensor seen along one axis: [outer, units, inner], `inner` with the block of each unit. */
 interface View {
@@ -40,35 +41,41 @@ export function permute(layout: Layout, weights: Float32Array, group: Permutatio
   }
 }
 
+/** A tensor's units as rows: n x (outer inner). A view where they lie so already. */
+function unitRows(weights: Float32Array, { slot, outer, inner }: View, n: number): Float32Array {
+  const values = weights.subarray(slot.offset, slot.offset + outer * n * inner);
+  if (outer === 1) return values;
+  const rows = new Float32Array(values.length);
+  for (let o = 0; o < outer; o++) {
+    for (let i = 0; i < n; i++) {
+      const from = (o * n + i) * inner;
+      rows.set(values.subarray(from, from + inner), (i * outer + o) * inner);
+    }
+  }
+  return rows;
+}
+
 /** Inner products of all units of `a` with all of `b` over the group's tensors; `skip` names tensors that do not count. */
-function similarities(
+async function similarities(
   layout: Layout,
   group: PermutationGroup,
   a: Float32Array,
   b: Float32Array,
   skip: ReadonlySet<string>,
-): Float64Array {
+  products: Products,
+): Promise<Float64Array> {
   const n = group.size;
   const sums = new Float64Array(n * n);
   for (const member of group.members) {
     const view = skip.has(member.tensor) ? undefined : viewOf(layout, member);
     if (!view) continue;
-    const { slot, outer, inner } = view;
-    for (let o = 0; o < outer; o++) {
-      const start = slot.offset + o * n * inner;
-      for (let i = 0; i < n; i++) {
-        const x = start + i * inner;
-        for (let j = 0; j < n; j++) {
-          const y = start + j * inner;
-          let dot = 0;
-          for (let k = 0; k < inner; k++) dot += (a[x + k] as number) * (b[y + k] as number);
-          sums[i * n + j] = (sums[i * n + j] as number) + dot;
-        }
-      }
-    }
+    await products.add(unitRows(a, view, n), unitRows(b, view, n), n, view.outer * view.inner, sums);
   }
   return sums;
 }
+
+/** Relative; inner products of large groups are summed in single precision. */
+const LEAST_GAIN = 1e-6;
 
 export interface Matched {
   /** `layout.total` values: the same model with its units in the order that is nearest to the reference. */
@@ -83,34 +90,48 @@ export interface Matched {
  * which they are most like those of `reference`, group by group by linear assignment, until nothing changes. The model computes the same as before.
  * @param buffers tensors that move along but do not count, such as running statistics.
  */
-export function matchWeights(
+export async function matchWeights(
   layout: Layout,
   groups: readonly PermutationGroup[],
   reference: Float32Array,
   weights: Float32Array,
-  options: { readonly buffers?: readonly string[]; readonly seed?: number; readonly maxSweeps?: number } = {},
-): Matched {
+  options: {
+    readonly buffers?: readonly string[];
+    readonly seed?: number;
+    readonly maxSweeps?: number;
+    readonly threads?: number;
+  } = {},
+): Promise<Matched> {
   const skip = new Set(options.buffers ?? []);
   const current = weights.slice();
   const movable = groups.filter((g) => canMove(layout, g));
   const random = new Random(options.seed ?? 0, 'align');
+  const products = new Products(options.threads ?? 1);
+  // What a group's best order is changes only when a group that shares a tensor with it was put in another.
+  const tensors = movable.map((g) => new Set(g.members.map((m) => m.tensor)));
+  const open = new Set(movable.keys());
   let moved = 0;
   let sweeps = 0;
-  for (let changed = true; changed && sweeps < (options.maxSweeps ?? 50); sweeps++) {
-    changed = false;
-    for (const g of random.shuffle([...movable.keys()])) {
-      const group = movable[g] as PermutationGroup;
-      const gain = similarities(layout, group, reference, current, skip);
-      const order = assign(gain, group.size);
-      const score = (at: (i: number) => number): number =>
-        order.reduce((s, _, i) => s + (gain[i * group.size + at(i)] as number), 0);
-      // Equal up to rounding is no improvement: two orders of like units would take turns for ever.
-      const now = score((i) => i);
-      if (score((i) => order[i] as number) - now <= 1e-9 * Math.abs(now) + 1e-12) continue;
-      permute(layout, current, group, order);
-      moved += order.filter((o, i) => o !== i).length;
-      changed = true;
+  try {
+    for (; open.size > 0 && sweeps < (options.maxSweeps ?? 50); sweeps++) {
+      for (const g of random.shuffle([...movable.keys()])) {
+        if (!open.delete(g)) continue;
+        const group = movable[g] as PermutationGroup;
+        const gain = await similarities(layout, group, reference, current, skip, products);
+        const order = assign(gain, group.size);
+        const score = (at: (i: number) => number): number =>
+          order.reduce((s, _, i) => s + (gain[i * group.size + at(i)] as number), 0);
+        // Equal up to rounding is no improvement: two orders of like units would take turns for ever.
+        const now = score((i) => i);
+        if (score((i) => order[i] as number) - now <= LEAST_GAIN * Math.abs(now) + 1e-12) continue;
+        permute(layout, current, group, order);
+        moved += order.filter((o, i) => o !== i).length;
+        for (const [other, names] of tensors.entries())
+          if (other !== g && [...names].some((t) => tensors[g]?.has(t))) open.add(other);
+      }
     }
+  } finally {
+    await products.release();
   }
   return { weights: current, moved, sweeps };
 }

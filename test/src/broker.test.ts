@@ -1,0 +1,234 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { promisify } from 'node:util';
+import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import { parse, stringify } from 'yaml';
+import { ECAVG, FLEET, kill, TestFleet } from './harness.js';
+
+const LIMIT = { timeout: 120_000 };
+const run = promisify(execFile);
+
+async function withFleet(gateways: number, body: (fleet: TestFleet) => Promise<void>): Promise<void> {
+  const fleet = new TestFleet(gateways);
+  try {
+    await body(fleet);
+  } finally {
+    await fleet.stop();
+  }
+}
+
+const broker = async (...args: string[]): Promise<string> =>
+  (await run(process.execPath, [ECAVG, 'broker', ...args])).stdout.trim();
+
+/** A broker as `ecavg broker init` sets it up, on free ports of the loopback. */
+async function secured(fleet: TestFleet, change: object = {}) {
+  const dir = join(fleet.folder, 'broker');
+  const admin = await broker('init', '--dir', dir, '--host', 'localhost', '--host', '127.0.0.1');
+  const settings = parse(readFileSync(join(dir, 'broker.yaml'), 'utf8')) as Record<string, object>;
+  const local = { host: '127.0.0.1', port: 0 };
+  const config = { ...settings, tls: local, wss: local, metrics: local, ...change };
+  writeFileSync(join(dir, 'broker.yaml'), stringify(config));
+  const child = await fleet.daemon('broker', 'broker', config);
+  const { mqtts, wss } = child.ready.listeners as Record<string, string>;
+  const user = (name: string, role: string, ...more: string[]): Promise<string> =>
+    broker('user', 'add', name, '--config', join(dir, 'broker.yaml'), '--role', role, '--fleet', FLEET, ...more);
+  return { dir, admin, child, config, mqtts: mqtts ?? '', wss: wss ?? '', metrics: String(child.ready.metrics), user };
+}
+
+/** The next event of a client, as its arguments. */
+const next = (c: MqttClient, event: 'message' | 'close' | 'connect'): Promise<unknown[]> =>
+  new Promise((resolve) => {
+    c.once(event, (...args: unknown[]) => resolve(args));
+  });
+
+async function client(url: string, options: IClientOptions = {}): Promise<MqttClient> {
+  const c = mqtt.connect(url, { protocolVersion: 4, reconnectPeriod: 0, ...options });
+  c.on('error', () => undefined);
+  await new Promise<void>((resolve, reject) => {
+    c.once('connect', () => resolve());
+    c.once('error', reject);
+    c.once('close', () => reject(new Error('closed')));
+  });
+  return c;
+}
+
+describe('a broker with users, TLS and access control', () => {
+  test('cloud and edges over TLS: by password, by one-time token, by certificate; nobody else gets in', LIMIT, () =>
+    withFleet(3, async (fleet) => {
+      const b = await secured(fleet);
+      fleet.brokerUrl = b.mqtts.replace('127.0.0.1', 'localhost');
+      const caFile = join(b.dir, 'ca.crt');
+      const file = (name: string, text: string): string => {
+        const path = join(fleet.folder, name);
+        writeFileSync(path, `${text}\n`);
+        return path;
+      };
+      const url = { url: fleet.brokerUrl, caFile, reconnectSeconds: 0.2 };
+      const cloudPassword = file('cloud.txt', await b.user('cloud', 'cloud'));
+      const { events } = await fleet.cloud({
+        rounds: { count: 1 },
+        broker: { ...url, username: 'cloud', passwordFile: cloudPassword },
+      });
+      const password = file('edge-0.txt', await b.user('edge-0', 'edge'));
+      const config = join(b.dir, 'broker.yaml');
+      const token = file(
+        'token.txt',
+        await broker('user', 'token', 'edge-1', '--config', config, '--role', 'edge', '--fleet', FLEET),
+      );
+      await b.user('edge-2', 'edge', '--certificate');
+      const certFile = await broker('cert', 'edge-2', '--dir', b.dir);
+      await Promise.all([
+        fleet.edge(0, { broker: { ...url, passwordFile: password } }),
+        fleet.edge(1, { broker: { ...url, enrolTokenFile: token } }),
+        fleet.edge(2, { broker: { ...url, certFile, keyFile: certFile.replace('.crt', '.key') } }),
+      ]);
+      const { data } = await events.until('round-closed');
+      assert.deepEqual((data.accepted as string[]).sort(), ['edge-0', 'edge-1', 'edge-2']);
+      await events.until('finished');
+
+      const ca = readFileSync(caFile);
+      const admin = { username: 'admin', password: b.admin, ca };
+      for (const wrong of [{ ca }, { ...admin, password: 'guess' }, { ...admin, username: 'nobody' }])
+        await assert.rejects(client(fleet.brokerUrl, wrong), /Not authorized|Bad user|Connection refused/i);
+      await assert.rejects(client(fleet.brokerUrl, { ...admin, ca: Buffer.from('') }), /certificate|issuer/i);
+      // Over a secure WebSocket as well.
+      const web = await client(b.wss.replace('127.0.0.1', 'localhost'), admin);
+      await web.endAsync();
+      // An edge may write its own topics only: anything else closes its connection.
+      const edge = await client(fleet.brokerUrl, {
+        username: 'edge-0',
+        password: readFileSync(password, 'utf8').trim(),
+        ca,
+      });
+      const [granted] = await edge
+        .subscribeAsync(`ecavg/v1/${FLEET}/edge/edge-1/receipt/+`)
+        .catch(() => [{ qos: 128 }]);
+      assert.equal(granted?.qos, 128);
+      edge.publish(`ecavg/v1/${FLEET}/model/digits/manifest`, 'mine now', { qos: 1 });
+      await next(edge, 'close');
+      const figures = await (await fetch(`${b.metrics}/metrics`)).text();
+      assert.match(figures, /ecavg_broker_refused_total\{what="publish"\} 1/);
+      assert.match(figures, /ecavg_broker_clients \d/);
+      assert.equal((await fetch(`${b.metrics}/healthz`)).status, 200);
+    }),
+  );
+
+  test(
+    'users and certificates change while it runs: who is removed is cut off, a new certificate is shown',
+    LIMIT,
+    () =>
+      withFleet(1, async (fleet) => {
+        const b = await secured(fleet);
+        const ca = readFileSync(join(b.dir, 'ca.crt'));
+        const password = await b.user('watcher', 'monitor');
+        const url = b.mqtts.replace('127.0.0.1', 'localhost');
+        const watcher = await client(url, { username: 'watcher', password, ca });
+        const seen = next(watcher, 'message');
+        await watcher.subscribeAsync('$SYS/broker/uptime');
+        assert.equal((await seen)[0], '$SYS/broker/uptime');
+        const serial = (c: MqttClient): string =>
+          (c.stream as unknown as { getPeerCertificate(): { serialNumber: string } }).getPeerCertificate().serialNumber;
+        const before = serial(watcher);
+        await broker('cert', '--dir', b.dir, '--host', 'localhost');
+        const gone = next(watcher, 'close');
+        await broker('user', 'remove', 'watcher', '--config', join(b.dir, 'broker.yaml'));
+        await gone;
+        await assert.rejects(client(url, { username: 'watcher', password, ca }));
+        const admin = await client(url, { username: 'admin', password: b.admin, ca });
+        assert.notEqual(serial(admin), before);
+        await admin.endAsync();
+      }),
+  );
+});
+
+describe('what a broker keeps', () => {
+  test('retained messages, sessions and what waits for them, across kill -9', LIMIT, () =>
+    withFleet(1, async (fleet) => {
+      const config = {
+        listen: { port: 0 },
+        persistence: { kind: 'disk', dataDir: join(fleet.folder, 'broker-data') },
+      };
+      const child = await fleet.daemon('broker', 'broker', config);
+      const url = String(child.ready.url);
+      const sleeper = { clientId: 'sleeper', clean: false };
+      const first = await client(url, sleeper);
+      await first.subscribeAsync('news/+', { qos: 1 });
+      await first.endAsync();
+      const writer = await client(url);
+      await writer.publishAsync('kept', 'retained', { qos: 1, retain: true });
+      for (let i = 0; i < 20; i++) await writer.publishAsync(`news/${i}`, String(i), { qos: 1 });
+      await kill(child);
+      const again = await fleet.daemon('broker', 'broker', { ...config, listen: { port: Number(child.ready.port) } });
+      const back = mqtt.connect(String(again.ready.url), { ...sleeper, protocolVersion: 4 });
+      const got: string[] = [];
+      const all = new Promise<void>((resolve) => {
+        back.on('message', (topic, payload) => {
+          got.push(`${topic} ${payload}`);
+          if (got.length === 20) resolve();
+        });
+      });
+      const [connack] = (await next(back, 'connect')) as [{ sessionPresent: boolean }];
+      assert.equal(connack.sessionPresent, true);
+      await all;
+      assert.deepEqual(
+        got,
+        [...Array(20).keys()].map((i) => `news/${i} ${i}`),
+      );
+      const kept = next(back, 'message');
+      await back.subscribeAsync('kept');
+      assert.equal(String((await kept)[1]), 'retained');
+      await back.endAsync();
+    }),
+  );
+
+  test('limits: a packet over the size, too many in a queue, too many connections, retained bytes', LIMIT, () =>
+    withFleet(1, async (fleet) => {
+      const child = await fleet.daemon('broker', 'broker', {
+        listen: { port: 0 },
+        metrics: { port: 0 },
+        maxPayloadBytes: 1024,
+        limits: { queuedMessages: 5, retainedBytes: 2048, connectionsPerAddress: 4 },
+      });
+      const url = String(child.ready.url);
+      // A head that announces 200 MB: the connection is closed before they are sent.
+      const raw = connect(Number(child.ready.port), '127.0.0.1');
+      raw.on('error', () => undefined);
+      await once(raw, 'connect');
+      raw.write(Uint8Array.of(0x30, 0xff, 0xff, 0xff, 0x5f));
+      await once(raw, 'close');
+
+      const sleeper = { clientId: 'sleeper', clean: false };
+      const first = await client(url, sleeper);
+      await first.subscribeAsync('q', { qos: 1 });
+      await first.endAsync();
+      const writer = await client(url);
+      for (let i = 0; i < 9; i++) await writer.publishAsync('q', String(i), { qos: 1 });
+      const back = mqtt.connect(url, { ...sleeper, protocolVersion: 4 });
+      const got: string[] = [];
+      back.on('message', (_, payload) => got.push(String(payload)));
+      await next(back, 'connect');
+      // What comes after the queue is empty comes last.
+      await writer.publishAsync('q', 'last', { qos: 1 });
+      while (!got.includes('last')) await next(back, 'message');
+      assert.deepEqual(got, ['0', '1', '2', '3', '4', 'last']);
+
+      for (const topic of ['a', 'b']) await writer.publishAsync(topic, 'x'.repeat(1000), { qos: 1, retain: true });
+      const closed = next(writer, 'close');
+      writer.publish('c', 'x'.repeat(1000), { qos: 1, retain: true });
+      await closed;
+
+      const others = [await client(url), await client(url), await client(url)];
+      await assert.rejects(client(url));
+      const figures = await (await fetch(`${child.ready.metrics}/metrics`)).text();
+      assert.match(figures, /ecavg_broker_queue_dropped_total 4/);
+      assert.match(figures, /refused_total\{what="packet"\} 1/);
+      assert.match(figures, /refused_total\{what="address"\} 1/);
+      for (const c of [back, ...others]) await c.endAsync();
+    }),
+  );
+});
