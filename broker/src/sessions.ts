@@ -7,6 +7,7 @@ import type { BrokerDaemonConfig } from './config.js';
 import type { Counters } from './counters.js';
 import type { Quota } from './quota.js';
 import { Rates } from './rate.js';
+import { storeFirst } from './storeFirst.js';
 import type { User, Users } from './users.js';
 
 /** What is known of a connection before and after its CONNECT. */
@@ -46,7 +47,9 @@ export class Sessions {
     this.#links.set(conn, link);
   }
 
+  /** Call it once the broker's persistence and emitter are there. */
   attach(aedes: Aedes): void {
+    const take = storeFirst(aedes);
     aedes.authenticate = (client, username, password, done) => {
       this.#authenticate(client, username, password).then(
         (problem) => {
@@ -70,9 +73,9 @@ export class Sessions {
       if (!client) return done(null);
       this.counters.received(packet.payload.length);
       const wait = this.#ratesOf(client).wait(packet.payload.length, performance.now());
-      if (wait <= 0) return done(null);
+      if (wait <= 0) return take(client, packet, done);
       this.counters.slowed();
-      setTimeout(() => done(null), wait);
+      setTimeout(() => take(client, packet, done), wait);
     };
     aedes.authorizeSubscribe = (client, subscription, done) => {
       if (maySubscribe(this.#rights(client), subscription.topic)) return done(null, subscription);
@@ -108,6 +111,8 @@ export class Sessions {
   ): Promise<{ why: string; code: number } | undefined> {
     const { users } = this;
     if (!users) return undefined;
+    // A user that was added a moment ago may come before the file's change was noticed.
+    await users.reload().catch((error: unknown) => this.log.error({ err: error }, 'users file'));
     const link = this.#links.get(client.conn);
     const address = link?.address ?? '';
     const named = certificateName(link?.socket);

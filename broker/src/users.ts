@@ -1,4 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ConfigError, readJson, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
@@ -32,6 +33,8 @@ const TOKEN_SEPARATOR = ':';
 /** Users and roles in a file that commands and the running broker both use. */
 export class Users {
   #file: UsersFile;
+  /** What the file looked like when it was read. */
+  #stamp = '';
   private constructor(
     readonly path: string,
     file: UsersFile,
@@ -40,7 +43,9 @@ export class Users {
   }
 
   static async open(path: string): Promise<Users> {
-    return new Users(path, (await readJson(path, fileSchema)) ?? { format: 1, users: {}, roles: {} });
+    const users = new Users(path, { format: 1, users: {}, roles: {} });
+    await users.reload();
+    return users;
   }
 
   get file(): UsersFile {
@@ -51,9 +56,12 @@ export class Users {
     return Object.hasOwn(this.#file.users, name) ? this.#file.users[name] : undefined;
   }
 
-  /** Reads the file again; throws where it is damaged, and goes on with what was known. */
+  /** Reads the file again where it has changed; throws where it is damaged, and goes on with what was known. */
   async reload(): Promise<void> {
+    const stamp = await stampOf(this.path);
+    if (stamp === this.#stamp) return;
     this.#file = (await readJson(this.path, fileSchema)) ?? { format: 1, users: {}, roles: {} };
+    this.#stamp = stamp;
   }
 
   /** @throws ConfigError for a name that is no topic level. */
@@ -115,6 +123,16 @@ export class Users {
   async #save(users: UsersFile['users']): Promise<void> {
     this.#file = { ...this.#file, users };
     await writeDurable(this.path, `${JSON.stringify(this.#file, null, 2)}\n`, 0o600);
+  }
+}
+
+async function stampOf(path: string): Promise<string> {
+  try {
+    const { mtimeMs, size, ino } = await stat(path);
+    return `${mtimeMs} ${size} ${ino}`;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'none';
+    throw error;
   }
 }
 
