@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { ConfigError, readSecret } from '@ecavg/runtime';
 import memory from 'aedes-persistence';
-import LevelPersistence from 'aedes-persistence-level/asyncPersistence.js';
-import RedisPersistence from 'aedes-persistence-redis/asyncPersistence.js';
+import levelPersistence from 'aedes-persistence-level';
+import redisPersistence from 'aedes-persistence-redis';
 import { ClassicLevel } from 'classic-level';
 import type { AsyncPersistence } from 'ecavg-persistence';
 import { Redis } from 'ioredis';
@@ -37,7 +37,36 @@ async function onDisk(folder: string): Promise<Backend> {
     );
   }
   // Aedes' close destroys the persistence, and with it the database.
-  return { persistence: new LevelPersistence(db), mq: undefined, close: async () => db.close() };
+  return { persistence: levelPersistence(db), mq: undefined, close: async () => db.close() };
+}
+
+/**
+ * Aedes stores the topics of one SUBSCRIBE once for each of them, at the same time; between nodes that waits for an echo under one and the same
+ * key (aedes-persistence 11), so that only the last would ever hear it. Here one request is carried out once, and those of a
+ * client one after another.
+ */
+function oneByOne(persistence: AsyncPersistence): AsyncPersistence {
+  const last = new Map<string, Promise<unknown>>();
+  const once = <T>(change: (client: { id: string }, topics: readonly T[]) => Promise<unknown>) => {
+    const running = new WeakMap<object, Promise<unknown>>();
+    return (client: { id: string }, topics: readonly T[]): Promise<unknown> => {
+      const same = running.get(topics);
+      if (same) return same;
+      const before = last.get(client.id) ?? Promise.resolve();
+      const mine = before.catch(() => undefined).then(() => change(client, topics));
+      running.set(topics, mine);
+      last.set(client.id, mine);
+      const forget = (): void => {
+        running.delete(topics);
+        if (last.get(client.id) === mine) last.delete(client.id);
+      };
+      mine.then(forget, forget);
+      return mine;
+    };
+  };
+  persistence.addSubscriptions = once(persistence.addSubscriptions.bind(persistence));
+  persistence.removeSubscriptions = once(persistence.removeSubscriptions.bind(persistence));
+  return persistence;
 }
 
 async function inRedis({ redisUrl = '', redisPasswordFile }: BrokerDaemonConfig['persistence']): Promise<Backend> {
@@ -59,7 +88,7 @@ async function inRedis({ redisUrl = '', redisPasswordFile }: BrokerDaemonConfig[
   const [store, publisher, subscriber] = [1, 2, 3].map(() => new Redis(redisUrl, options)) as [Redis, Redis, Redis];
   for (const connection of [store, publisher, subscriber]) connection.on('error', () => undefined);
   return {
-    persistence: new RedisPersistence({ conn: store }),
+    persistence: oneByOne(redisPersistence({ conn: store })),
     mq: mqemitterRedis({ pubConn: publisher, subConn: subscriber } as object),
     async close() {
       for (const connection of [store, publisher, subscriber]) connection.disconnect();

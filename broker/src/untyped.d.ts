@@ -1,21 +1,15 @@
 // What these packages export and do not type; the methods are those of aedes-persistence's asynchronous interface.
 declare module 'aedes-persistence' {
-  import type { AsyncPersistence } from 'ecavg-persistence';
-
-  const memory: () => AsyncPersistence;
+  const memory: () => import('ecavg-persistence').AsyncPersistence;
   export default memory;
 }
-declare module 'aedes-persistence-level/asyncPersistence.js' {
-  import type { AsyncPersistence } from 'ecavg-persistence';
-
-  const LevelPersistence: new (db: object) => AsyncPersistence;
-  export default LevelPersistence;
+declare module 'aedes-persistence-level' {
+  const levelPersistence: (db: object) => import('ecavg-persistence').AsyncPersistence;
+  export default levelPersistence;
 }
-declare module 'aedes-persistence-redis/asyncPersistence.js' {
-  import type { AsyncPersistence } from 'ecavg-persistence';
-
-  const RedisPersistence: new (options: { readonly conn: object }) => AsyncPersistence;
-  export default RedisPersistence;
+declare module 'aedes-persistence-redis' {
+  const redisPersistence: (options: { readonly conn: object }) => import('ecavg-persistence').AsyncPersistence;
+  export default redisPersistence;
 }
 declare module 'ecavg-persistence' {
   export interface StoredPacket {
@@ -27,6 +21,8 @@ declare module 'ecavg-persistence' {
   }
   export interface AsyncPersistence {
     setup(broker: object): Promise<void>;
+    addSubscriptions(client: { id: string }, subs: readonly object[]): Promise<unknown>;
+    removeSubscriptions(client: { id: string }, topics: readonly string[]): Promise<unknown>;
     storeRetained(packet: StoredPacket): Promise<void>;
     createRetainedStreamCombi(patterns: readonly string[]): AsyncIterable<StoredPacket>;
     outgoingEnqueueCombi(subs: readonly { clientId: string }[], packet: StoredPacket): Promise<void>;
