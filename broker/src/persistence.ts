@@ -51,7 +51,7 @@ function oneByOne(persistence: AsyncPersistence): AsyncPersistence {
     const running = new WeakMap<object, Promise<unknown>>();
     return (client: { id: string }, topics: readonly T[]): Promise<unknown> => {
       const same = running.get(topics);
-      if (same) return same;
+      if (same !== undefined) return same;
       const before = last.get(client.id) ?? Promise.resolve();
       const mine = before.catch(() => undefined).then(() => change(client, topics));
       running.set(topics, mine);

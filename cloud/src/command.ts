@@ -1,9 +1,10 @@
 import { daemonCommand } from '@ecavg/runtime';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { startCloud } from './cloud.js';
 import { controlCommands } from './controlCommands.js';
 import { edgeKeyCommands } from './edgeKeyCommands.js';
 import { cloudFileSchema } from './models.js';
+import { startRegional } from './regional/regional.js';
 
 export function cloudCommand(): Command {
   const command = daemonCommand({
@@ -40,8 +41,30 @@ models:
   - model: { id: bearings, architecture: sensor-cnn1d }
     data: { dataset: vibration, partition: by-site }
   - fleet: plant-2
-    model: { id: digits }`,
-    start: startCloud,
+    model: { id: digits }
+
+A regional aggregator, to which a shard of the edges belongs:
+
+role: regional
+fleet: plant-1-north         # of its edges
+dataDir: /var/lib/ecavg/north
+broker: { url: mqtt://north:1883 }
+model: { id: digits }
+upstream:                    # the cloud; here this aggregator is an edge
+  fleet: plant-1
+  name: north
+  broker: { url: mqtt://cloud:1883 }`,
+    start: (config, log) => (config.role === 'regional' ? startRegional(config, log) : startCloud(config, log)),
+  });
+  command.addOption(
+    new Option('--role <role>', 'regional: sum up the updates of a shard of the edges for a cloud').choices([
+      'central',
+      'regional',
+    ]),
+  );
+  command.hook('preAction', (self) => {
+    const { role } = self.opts<{ role?: string }>();
+    if (role !== undefined) process.env.ECAVG_CLOUD_ROLE = role;
   });
   for (const sub of [...edgeKeyCommands(), ...controlCommands()]) command.addCommand(sub);
   return command;

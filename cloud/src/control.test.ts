@@ -55,7 +55,9 @@ describe('a cloud file with several models', () => {
   const load = (tree: object) => {
     const file = join(root, 'cloud.yaml');
     writeFileSync(file, JSON.stringify(tree));
-    return loadConfig(cloudFileSchema, { file });
+    const loaded = loadConfig(cloudFileSchema, { file });
+    if (loaded.role === 'regional') throw new Error('not the settings of a cloud');
+    return loaded;
   };
   const refused = (tree: object, pattern: RegExp): void =>
     assert.throws(

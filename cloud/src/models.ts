@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { type CloudConfig, cloudConfigSchema } from './config.js';
+import { type RegionalConfig, regionalConfigSchema } from './regional/config.js';
 
 type Tree = Record<string, unknown>;
 
@@ -9,6 +10,7 @@ const COMMON = ['dataDir', 'broker', 'log', 'http', 'telemetry', 'enrolment'] as
 
 /** A cloud's settings: those of the process, and complete ones for each model. */
 export type CloudFile = Pick<CloudConfig, (typeof COMMON)[number]> & {
+  readonly role: 'central';
   readonly models: readonly [CloudConfig, ...CloudConfig[]];
 };
 
@@ -27,9 +29,12 @@ function merged(base: Tree, over: Tree): Tree {
  * The settings of `ecavg cloud`: those of one model at the top level or, under `models`, of several. Each of these takes what it does not set
  * from the top level. Another fleet than the top level's has its data under `fleets/{fleet}`.
  */
-export const cloudFileSchema = z
-  .looseObject({ models: z.array(z.record(z.string(), z.unknown())).min(1).optional() })
-  .transform(({ models, ...top }, context): CloudFile => {
+const centralFileSchema = z
+  .looseObject({
+    role: z.literal('central').default('central'),
+    models: z.array(z.record(z.string(), z.unknown())).min(1).optional(),
+  })
+  .transform(({ role, models, ...top }, context): CloudFile => {
     const issue = (message: string, path: readonly PropertyKey[], input: unknown): void =>
       void context.addIssue({ code: 'custom', message, path: [...path], input });
     const all: CloudConfig[] = [];
@@ -60,5 +65,23 @@ export const cloudFileSchema = z
       return config.fleet === home ? config : { ...config, dataDir: join(config.dataDir, 'fleets', config.fleet) };
     });
     const { dataDir, broker, log, http, telemetry, enrolment } = first;
-    return { dataDir, broker, log, http, telemetry, enrolment, models: placed as [CloudConfig, ...CloudConfig[]] };
+    return {
+      role,
+      dataDir,
+      broker,
+      log,
+      http,
+      telemetry,
+      enrolment,
+      models: placed as [CloudConfig, ...CloudConfig[]],
+    };
   });
+
+/** The settings of `ecavg cloud` in either role. */
+export const cloudFileSchema = z.unknown().transform((tree, context): CloudFile | RegionalConfig => {
+  const regional = isTree(tree) && tree.role === 'regional';
+  const result = (regional ? regionalConfigSchema : centralFileSchema).safeParse(tree);
+  if (result.success) return result.data as CloudFile | RegionalConfig;
+  for (const issue of result.error.issues) context.addIssue(issue as never);
+  return z.NEVER;
+});

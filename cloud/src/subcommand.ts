@@ -1,4 +1,4 @@
-import { loadConfig } from '@ecavg/runtime';
+import { ConfigError, loadConfig } from '@ecavg/runtime';
 import { Command } from 'commander';
 import { type CloudFile, cloudFileSchema } from './models.js';
 
@@ -6,8 +6,16 @@ export interface CloudFlags {
   readonly config?: string;
 }
 
-export const readCloudFile = ({ config }: CloudFlags): CloudFile =>
-  loadConfig(cloudFileSchema, { file: config, env: { prefix: 'ECAVG_CLOUD_', variables: process.env } });
+/** Throws ConfigError for the file of a regional aggregator, which has no versions of its own. */
+export function readCloudFile({ config }: CloudFlags): CloudFile {
+  const file = loadConfig(cloudFileSchema, {
+    file: config,
+    env: { prefix: 'ECAVG_CLOUD_', variables: process.env },
+  });
+  if (file.role === 'regional')
+    throw new ConfigError('this is for the cloud; the settings are those of a regional aggregator');
+  return file;
+}
 
 /** A subcommand of `ecavg cloud` that works beside a running cloud. */
 export const cloudSubcommand = (name: string, description: string, examples: string): Command =>

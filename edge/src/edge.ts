@@ -17,24 +17,24 @@ import {
 } from '@ecavg/protocol';
 import {
   connectBroker,
+  Downloader,
   Flow,
   type Logger,
   type MqttClient,
   readOrCreate,
   readSecret,
+  Sender,
   SerialQueue,
   type Service,
+  Trust,
 } from '@ecavg/runtime';
 import { encodeAgain } from './coding.js';
 import type { EdgeConfig } from './config.js';
 import { type LocalData, openLocalData } from './data.js';
-import { Downloader } from './download.js';
 import { Learner, type Values } from './learner.js';
 import { Link } from './link.js';
-import { Sender } from './outgoing.js';
 import { type Kind, Sharing } from './sharing.js';
 import { EdgeStore, type Memory, type OutboxEntry } from './store.js';
-import { Trust } from './trust.js';
 import { Versions } from './versions.js';
 
 const SOFTWARE = 'ecavg 0.1.0';

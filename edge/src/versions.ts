@@ -1,8 +1,7 @@
 import { type Artifact, readArtifact } from '@ecavg/models';
 import { type BlobRef, type Manifest, ProtocolError } from '@ecavg/protocol';
-import type { Logger } from '@ecavg/runtime';
+import type { Downloader, Logger } from '@ecavg/runtime';
 import { applyDifference } from './coding.js';
-import type { Downloader } from './download.js';
 import type { EdgeStore } from './store.js';
 
 type Get = (ref: BlobRef) => Promise<Uint8Array>;

@@ -1,6 +1,7 @@
 export { type DaemonSpec, daemonCommand, runCommand } from './command.js';
 export { type ConfigSources, CREDENTIALS, loadConfig, printConfig, withoutCredentials } from './config.js';
 export { runDaemon, type Service } from './daemon.js';
+export { Downloader } from './download.js';
 export { ConfigError, EXIT } from './errors.js';
 export { listFolder, readIfThere, readJson, readOrCreate, writeDurable } from './files.js';
 export { Flow, type FlowLimits } from './flow.js';
@@ -13,4 +14,6 @@ export {
   type MqttClient,
   readSecret,
 } from './mqtt.js';
+export { type Outgoing, Sender } from './outgoing.js';
 export { SerialQueue } from './queue.js';
+export { Trust } from './trust.js';

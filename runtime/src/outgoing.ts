@@ -1,5 +1,7 @@
 import { chunksIn, type EdgeChunk, edgeChunks, encodeMessage, type Receipt } from '@ecavg/protocol';
-import type { Flow, Logger, MqttClient } from '@ecavg/runtime';
+import type { Flow } from './flow.js';
+import type { Logger } from './logger.js';
+import type { MqttClient } from './mqtt.js';
 
 /** MQTT 5: a broker need not keep the chunks of a blob for longer; its edge sends them again. */
 const EXPIRY_SECONDS = 3600;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { checkSigned, type Manifest, ProtocolError, type RoundMessage } from '@ecavg/protocol';
-import { readJson, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
+import { readJson, writeDurable } from './files.js';
 
 const trustSchema = z.object({
   /** The cloud's public key: the first one seen, or the one in the settings. */
