@@ -10,6 +10,7 @@ import { brokerConfigSchema } from './config.js';
 import { PacketLimit } from './packetLimit.js';
 import { hashPassword, isPassword } from './passwords.js';
 import { Bucket } from './rate.js';
+import { InOrder } from './storeFirst.js';
 import { Users } from './users.js';
 
 const root = mkdtempSync(join(tmpdir(), 'ecavg-broker-'));
@@ -161,6 +162,29 @@ describe('limits', () => {
     assert.equal(bucket.take(1, 100), 100);
     assert.equal(new Bucket(10, 5, 0).take(1, -50), 0);
   });
+});
+
+test('what is begun runs in the order of its numbers, whenever each is ready, and what ends holds nobody up', () => {
+  const cases = fc.array(fc.constantFrom('run', 'end'), { minLength: 1, maxLength: 30 });
+  fc.assert(
+    fc.property(cases, fc.infiniteStream(fc.nat()), (kinds, picks) => {
+      const order = new InOrder();
+      const ran: number[] = [];
+      for (const n of kinds.keys()) order.begin(n);
+      const left = [...kinds.keys()];
+      while (left.length > 0) {
+        const [n = 0] = left.splice((picks.next().value as number) % left.length, 1);
+        if (kinds[n] === 'run') order.run(n, () => ran.push(n));
+        else order.end(n);
+      }
+      assert.deepEqual(
+        ran,
+        [...kinds.keys()].filter((n) => kinds[n] === 'run'),
+      );
+      order.run(99, () => ran.push(99));
+      assert.equal(ran.at(-1), 99);
+    }),
+  );
 });
 
 describe('settings', () => {

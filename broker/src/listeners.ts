@@ -112,9 +112,7 @@ async function listen(
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) =>
       reject(
-        new ConfigError(`can't listen on ${host}:${port} for ${name} (${(cause as NodeJS.ErrnoException).code})`, {
-          cause,
-        }),
+        new Error(`can't listen on ${host}:${port} for ${name} (${(cause as NodeJS.ErrnoException).code})`, { cause }),
       ),
     );
     server.listen(port, host, resolve);

@@ -71,6 +71,18 @@ export class Quota {
       for (const sub of subs) if (await this.#admit(sub.clientId, packet)) room.push(sub);
       if (room.length > 0) await enqueue(room, packet);
     };
+    const update = store.outgoingUpdate.bind(store);
+    store.outgoingUpdate = async (client, packet) => {
+      try {
+        await update(client, packet);
+      } catch (error) {
+        // Its subscription came into force after the message was queued for those who had one: it is queued now. Aedes would
+        // close the connection otherwise.
+        if (!packet.brokerId || !/no such packet/.test((error as Error).message)) throw error;
+        await enqueue([{ clientId: client.id, topic: packet.topic, qos: packet.qos ?? 1 }], packet);
+        await update(client, packet);
+      }
+    };
     const clear = store.outgoingClearMessageId.bind(store);
     store.outgoingClearMessageId = async (client, packet) => {
       const gone = await clear(client, packet);

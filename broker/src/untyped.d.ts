@@ -18,6 +18,7 @@ declare module 'ecavg-persistence' {
     readonly qos?: number;
     readonly messageId?: number;
     readonly retain?: boolean;
+    readonly brokerId?: string;
   }
   export interface AsyncPersistence {
     setup(broker: object): Promise<void>;
@@ -25,7 +26,11 @@ declare module 'ecavg-persistence' {
     removeSubscriptions(client: { id: string }, topics: readonly string[]): Promise<unknown>;
     storeRetained(packet: StoredPacket): Promise<void>;
     createRetainedStreamCombi(patterns: readonly string[]): AsyncIterable<StoredPacket>;
-    outgoingEnqueueCombi(subs: readonly { clientId: string }[], packet: StoredPacket): Promise<void>;
+    outgoingEnqueueCombi(
+      subs: readonly { clientId: string; topic?: string; qos?: number }[],
+      packet: StoredPacket,
+    ): Promise<void>;
+    outgoingUpdate(client: { id: string }, packet: StoredPacket): Promise<void>;
     outgoingClearMessageId(client: { id: string }, packet: StoredPacket): Promise<StoredPacket | undefined>;
     outgoingStream(client: { id: string }): AsyncIterable<StoredPacket>;
     countOffline(): Promise<{ subsCount: number; clientsCount: number }>;

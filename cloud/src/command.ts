@@ -6,29 +6,7 @@ import { edgeKeyCommands } from './edgeKeyCommands.js';
 import { cloudFileSchema } from './models.js';
 import { startRegional } from './regional/regional.js';
 
-export function cloudCommand(): Command {
-  const command = daemonCommand({
-    name: 'cloud',
-    description: 'run the aggregator of one or several models: rounds, averaging, fine-tuning, guard, dashboard',
-    schema: cloudFileSchema,
-    envPrefix: 'ECAVG_CLOUD_',
-    example: `
-fleet: plant-1
-dataDir: /var/lib/ecavg/cloud
-broker:
-  url: mqtt://127.0.0.1:1883
-model:
-  id: digits
-  architecture: mlp
-rounds:
-  intervalSeconds: 3600
-  minEdges: 3
-  quorum: 0.6
-  deadlineSeconds: 300
-telemetry:
-  influx:            # leave out for the embedded store
-    url: http://127.0.0.1:8086
-
+const MORE = `
 Several models, of one fleet or more, in one process: what an entry of "models" does not set, it
 takes from the top level.
 
@@ -53,9 +31,33 @@ model: { id: digits }
 upstream:                    # the cloud; here this aggregator is an edge
   fleet: plant-1
   name: north
-  broker: { url: mqtt://cloud:1883 }`,
+  broker: { url: mqtt://cloud:1883 }`;
+
+export function cloudCommand(): Command {
+  const command = daemonCommand({
+    name: 'cloud',
+    description: 'run the aggregator of one or several models: rounds, averaging, fine-tuning, guard, dashboard',
+    schema: cloudFileSchema,
+    envPrefix: 'ECAVG_CLOUD_',
+    example: `
+fleet: plant-1
+dataDir: /var/lib/ecavg/cloud
+broker:
+  url: mqtt://127.0.0.1:1883
+model:
+  id: digits
+  architecture: mlp
+rounds:
+  intervalSeconds: 3600
+  minEdges: 3
+  quorum: 0.6
+  deadlineSeconds: 300
+telemetry:
+  influx:            # leave out for the embedded store
+    url: http://127.0.0.1:8086`,
     start: (config, log) => (config.role === 'regional' ? startRegional(config, log) : startCloud(config, log)),
   });
+  command.addHelpText('after', MORE);
   command.addOption(
     new Option('--role <role>', 'regional: sum up the updates of a shard of the edges for a cloud').choices([
       'central',

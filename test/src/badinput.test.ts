@@ -53,7 +53,14 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
     client.on('message', (topic, payload) => {
       if (topic.includes('/receipt/')) receipts.push(decodeMessage('receipt', payload));
     });
-    const status = { edge: LIAR, online: true, session: Date.now(), software: 'test', samples: 10, models: {} };
+    const status = {
+      edge: LIAR,
+      online: true,
+      session: Date.now(),
+      software: 'test',
+      samples: 10,
+      models: { [MODEL]: 0 },
+    };
     await client.publishAsync(topics.status(LIAR), Buffer.from(encodeMessage('status', status)), {
       qos: 1,
       retain: true,
