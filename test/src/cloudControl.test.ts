@@ -40,7 +40,7 @@ describe('which version is in force', () => {
     withFleet(2, async (fleet) => {
       await fleet.broker();
       // After two rounds the third stays open: nobody answers for long.
-      const { events, child } = await fleet.cloud({ rounds: { count: 4, quorum: 1, epochs: 2, deadlineSeconds: 120 } });
+      const { events, child } = await fleet.cloud({ rounds: { count: 8, quorum: 1, epochs: 2, deadlineSeconds: 120 } });
       await startEdges(fleet, 2);
       await events.until('round-closed', (d) => d.round === 2);
       await events.until('round-opened', (d) => d.round === 3);
@@ -60,7 +60,7 @@ describe('which version is in force', () => {
       assert.equal((await versions(fleet)).find((v) => v.version === pinned)?.sha256, before[0]?.sha256);
       // Pinned survives a crash: no round opens, the version stays.
       await kill(child);
-      const again = await fleet.cloud({ rounds: { count: 4, quorum: 1, epochs: 2, deadlineSeconds: 120 } });
+      const again = await fleet.cloud({ rounds: { count: 8, quorum: 1, epochs: 2, deadlineSeconds: 120 } });
       assert.equal((await fleet.state()).pinned, pinned);
       const history = await command(fleet, 'history');
       assert.match(history, /in force, pinned, weights of version 1/);
