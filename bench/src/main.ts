@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { readArtifact } from '@ecavg/models';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { AGGREGATE_SIZES, type AggregateSize, benchAggregate, measureAggregate } from './aggregate.js';
+import { benchBroker } from './broker.js';
 import { benchCodec, CODEC_MODELS, type CodecModel } from './codec.js';
 import { benchFlower, measureOurs } from './flower.js';
 import { benchHeterogeneity, STRATEGY_NAMES } from './heterogeneity.js';
@@ -58,6 +59,14 @@ program
   .action((o: { sizes: AggregateSize[]; edges: number[]; python?: string; json?: boolean }) =>
     benchAggregate({ ...o, python: o.python, json: o.json === true }),
   );
+program
+  .command('broker')
+  .description('messages and connections a second, and memory of idle connections, beside mosquitto')
+  .addOption(new Option('--seconds <n>', 'length of each measurement').argParser(Number).default(3))
+  .addOption(new Option('--idle <n>', 'idle connections').argParser(Number).default(5000))
+  .option('--json', 'print JSON')
+  .addHelpText('after', '\nExamples:\n  npm run bench -- broker\n  npm run bench -- broker --seconds 10 --json')
+  .action((o: { seconds: number; idle: number; json?: boolean }) => benchBroker({ ...o, json: o.json === true }));
 program
   .command('heterogeneity')
   .description('accuracy, and bytes to 90 %, of each strategy on evenly and unevenly spread labels')

@@ -164,6 +164,20 @@ describe('limits', () => {
   });
 });
 
+test('a long chain of packets, each begun by the one before, does not grow the stack', () => {
+  const order = new InOrder();
+  let ran = 0;
+  const next = (n: number): void => {
+    order.begin(n);
+    order.run(n, () => {
+      ran++;
+      if (n < 100_000) next(n + 1);
+    });
+  };
+  next(1);
+  assert.equal(ran, 100_000);
+});
+
 test('what is begun runs in the order of its numbers, whenever each is ready, and what ends holds nobody up', () => {
   const cases = fc.array(fc.constantFrom('run', 'end'), { minLength: 1, maxLength: 30 });
   fc.assert(

@@ -12,6 +12,7 @@ import { Quota } from './quota.js';
 import { Bucket } from './rate.js';
 import { watchFiles } from './reload.js';
 import { Sessions } from './sessions.js';
+import { EMITTER_CONCURRENCY } from './storeFirst.js';
 import { publishSys } from './sys.js';
 import { Users } from './users.js';
 
@@ -38,6 +39,7 @@ export async function startBroker(config: BrokerDaemonConfig, log: Logger): Prom
     ...(backend.mq && { mq: backend.mq }),
     // Packets that arrive while a client is logging in: an edge sends its status and subscribes at once.
     queueLimit: 1000,
+    concurrency: EMITTER_CONCURRENCY,
     heartbeatInterval: 10_000,
     drainTimeout: 30_000,
     maxClientsIdLength: 256,

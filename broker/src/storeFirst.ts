@@ -17,11 +17,27 @@ interface Inside {
   mq: { emit(packet: Numbered, done: Done): void };
 }
 
+/**
+ * Packets on their way to those who are connected. Below the emitter's own limit (`concurrency`), past which it queues them, and goes through a queue
+ * that nobody listens to any more by recursion, until the stack is full.
+ */
+const HANDED_ON = 500;
+export const EMITTER_CONCURRENCY = 2 * HANDED_ON;
+
 /** Runs what is begun in the order of its numbers, whenever each is ready. */
 export class InOrder {
   /** Begun and not run, by growing number: a set keeps the order in which they came. */
   readonly #open = new Set<number>();
   readonly #ready = new Map<number, () => void>();
+  #flushing = false;
+
+  /** @param mayRun says whether another one may run now; call `flush` when that changes. */
+  constructor(private readonly mayRun: () => boolean = () => true) {}
+
+  /** Those that are ready and wait. */
+  get waiting(): number {
+    return this.#ready.size;
+  }
 
   begin(n: number): void {
     this.#open.add(n);
@@ -31,23 +47,31 @@ export class InOrder {
   run(n: number, action: () => void): void {
     if (!this.#open.has(n)) return action();
     this.#ready.set(n, action);
-    this.#flush();
+    this.flush();
   }
 
   /** It will not run. */
   end(n: number): void {
     if (this.#ready.has(n) || !this.#open.delete(n)) return;
-    this.#flush();
+    this.flush();
   }
 
-  #flush(): void {
-    for (;;) {
-      const [first] = this.#open;
-      const action = first === undefined ? undefined : this.#ready.get(first);
-      if (first === undefined || !action) return;
-      this.#open.delete(first);
-      this.#ready.delete(first);
-      action();
+  /** Runs what can run. */
+  flush(): void {
+    // What runs may begin and run the next one: the loop that is at it takes that too, instead of a stack that grows.
+    if (this.#flushing) return;
+    this.#flushing = true;
+    try {
+      while (this.mayRun()) {
+        const [first] = this.#open;
+        const action = first === undefined ? undefined : this.#ready.get(first);
+        if (first === undefined || !action) return;
+        this.#open.delete(first);
+        this.#ready.delete(first);
+        action();
+      }
+    } finally {
+      this.#flushing = false;
     }
   }
 }
@@ -68,7 +92,8 @@ export function storeFirst(aedes: Aedes): (client: Client, packet: PublishPacket
   const published = new WeakSet<object>();
   /** By payload, which is the one part that a packet keeps on its way through Aedes. */
   const stored = new WeakMap<object, () => void>();
-  const order = new InOrder();
+  let handing = 0;
+  const order = new InOrder(() => handing < HANDED_ON);
   const original = inside.publish.bind(aedes);
   const publish = (packet: PublishPacket, client: Client | null, done: Done): void => {
     const n = inside.counter + 1;
@@ -87,10 +112,20 @@ export function storeFirst(aedes: Aedes): (client: Client, packet: PublishPacket
   };
   const emit = inside.mq.emit.bind(inside.mq);
   inside.mq.emit = (packet, done) => {
-    // Aedes' own messages may have text as payload.
-    if (typeof packet.payload === 'object') stored.get(packet.payload)?.();
-    if (packet.brokerId === aedes.id && packet.brokerCounter) order.run(packet.brokerCounter, () => emit(packet, done));
-    else emit(packet, done);
+    // Aedes' own messages may have text as payload. With much under way the acknowledgement waits for those who are
+    // connected: whoever sends too fast is held up by it.
+    const busy = handing >= HANDED_ON / 2 || order.waiting >= HANDED_ON;
+    if (!busy && typeof packet.payload === 'object') stored.get(packet.payload)?.();
+    const hand = (): void => {
+      handing++;
+      emit(packet, (error) => {
+        handing--;
+        done(error);
+        order.flush();
+      });
+    };
+    if (packet.brokerId === aedes.id && packet.brokerCounter) order.run(packet.brokerCounter, hand);
+    else hand();
   };
   return (client, packet, done) => {
     if (packet.qos !== 1) return done(null);
