@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { ConfigError, loadConfig } from '@ecavg/runtime';
-import { Command, InvalidArgumentError } from 'commander';
+import { ConfigError, DAY_MS, duration, loadConfig } from '@ecavg/runtime';
+import { Command } from 'commander';
 import { ROLES } from './acl.js';
 import { brokerConfigSchema } from './config.js';
 import { issueClientCertificate, renewServerCertificate, setUp } from './setup.js';
@@ -17,15 +17,6 @@ interface Flags {
   readonly dir?: string;
   readonly host?: string[];
   readonly user?: string;
-}
-
-const UNITS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-
-function duration(text: string): number {
-  const [, count, unit] = /^(\d+)([mhd])$/.exec(text) ?? [];
-  const ms = Number(count) * UNITS[unit as keyof typeof UNITS];
-  if (!(ms > 0)) throw new InvalidArgumentError('Use a whole number and m, h or d, as in 30m, 24h or 7d.');
-  return ms;
 }
 
 async function usersOf(command: Command): Promise<{ users: Users; flags: Flags }> {
@@ -86,10 +77,10 @@ Examples:
       withConfig('token', 'print a one-time token: broker.enrolTokenFile of an edge that makes its own password'),
     )
       .argument('<name>', "an edge's is its name in the fleet")
-      .option('--valid <time>', 'for how long, as in 30m, 24h or 7d', duration, UNITS.d)
+      .option('--valid <time>', 'for how long, as in 30m, 24h or 7d', duration, DAY_MS)
       .action(async (name: string, _: object, self: Command) => {
         const { users, flags } = await usersOf(self);
-        out(await users.giveToken(name, about(users, flags), Date.now() + (flags.valid ?? UNITS.d)));
+        out(await users.giveToken(name, about(users, flags), Date.now() + (flags.valid ?? DAY_MS)));
       }),
   );
   command.addCommand(

@@ -1,17 +1,8 @@
 import { join } from 'node:path';
-import { ConfigError } from '@ecavg/runtime';
-import { type Command, InvalidArgumentError } from 'commander';
+import { ConfigError, DAY_MS, duration } from '@ecavg/runtime';
+import type { Command } from 'commander';
 import { EdgeKeys } from './edgeKeys.js';
 import { type CloudFlags, cloudSubcommand, readCloudFile } from './subcommand.js';
-
-const UNITS = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
-
-function duration(text: string): number {
-  const [, count, unit] = /^(\d+)([mhd])$/.exec(text) ?? [];
-  const ms = Number(count) * UNITS[unit as keyof typeof UNITS];
-  if (!(ms > 0)) throw new InvalidArgumentError('Use a whole number and m, h or d, as in 30m, 24h or 7d.');
-  return ms;
-}
 
 interface Flags extends CloudFlags {
   readonly fleet?: string;
@@ -36,7 +27,7 @@ export function edgeKeyCommands(): Command[] {
       '  ecavg cloud token --config cloud.yaml --edge press-shop-2 > token.txt\n  ecavg cloud token --config cloud.yaml --valid 7d',
     )
       .option('--edge <name>', 'only for this edge')
-      .option('--valid <time>', 'for how long, as in 30m, 24h or 7d', duration, UNITS.d)
+      .option('--valid <time>', 'for how long, as in 30m, 24h or 7d', duration, DAY_MS)
       .action(async (_: object, command: Command) => {
         const { edge, valid, ...flags } = command.optsWithGlobals<Flags & { edge?: string; valid: number }>();
         process.stdout.write(`${await keysOf(flags).token(edge ?? null, Date.now() + valid)}\n`);

@@ -21,6 +21,7 @@ import {
   Flow,
   type Logger,
   type MqttClient,
+  RETRY_REASONS,
   readOrCreate,
   readSecret,
   Sender,
@@ -40,16 +41,6 @@ import { Versions } from './versions.js';
 const SOFTWARE = 'ecavg 0.1.0';
 const FAREWELL_MS = 1000;
 
-/** Refusals that the same update, sent again, can survive. */
-const RETRY = new Set([
-  'crc-mismatch',
-  'hash-mismatch',
-  'chunk-conflict',
-  'storage',
-  'too-many-transfers',
-  'unknown-edge',
-  'bad-signature',
-]);
 /** Refusals of a sound update: what it carried goes into the next one by error feedback. */
 const GIVE_BACK = new Set(['round-closed', 'base-mismatch', 'duplicate', 'reference-mismatch']);
 
@@ -359,7 +350,7 @@ class Gateway {
   async #shared(receipt: Receipt): Promise<void> {
     const { reason = '', detail, status } = receipt;
     if (status === 'missing') return this.#shares.send(receipt.missing ?? new Uint8Array());
-    if (status === 'rejected' && RETRY.has(reason)) {
+    if (status === 'rejected' && RETRY_REASONS.has(reason)) {
       this.log.warn({ reason, detail }, 'what is shared was not taken; it will be sent again');
       return;
     }
@@ -379,7 +370,7 @@ class Gateway {
     if (!entry || receipt.id !== entry.id) return;
     const { reason = '', detail } = receipt;
     if (receipt.status === 'missing') return this.#updates.send(receipt.missing ?? new Uint8Array());
-    if (receipt.status === 'rejected' && RETRY.has(reason)) {
+    if (receipt.status === 'rejected' && RETRY_REASONS.has(reason)) {
       this.log.warn({ round: entry.round, reason, detail }, 'update not taken; it will be sent again');
       return;
     }

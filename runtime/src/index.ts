@@ -2,6 +2,7 @@ export { type DaemonSpec, daemonCommand, runCommand } from './command.js';
 export { type ConfigSources, CREDENTIALS, loadConfig, printConfig, withoutCredentials } from './config.js';
 export { runDaemon, type Service } from './daemon.js';
 export { Downloader } from './download.js';
+export { DAY_MS, duration } from './duration.js';
 export { ConfigError, EXIT } from './errors.js';
 export { listFolder, readIfThere, readJson, readOrCreate, writeDurable } from './files.js';
 export { Flow, type FlowLimits } from './flow.js';
@@ -14,6 +15,6 @@ export {
   type MqttClient,
   readSecret,
 } from './mqtt.js';
-export { type Outgoing, Sender } from './outgoing.js';
+export { type Outgoing, RETRY_REASONS, Sender } from './outgoing.js';
 export { SerialQueue } from './queue.js';
 export { Trust } from './trust.js';

@@ -6,6 +6,17 @@ import type { MqttClient } from './mqtt.js';
 /** MQTT 5: a broker need not keep the chunks of a blob for longer; its edge sends them again. */
 const EXPIRY_SECONDS = 3600;
 
+/** Refusals that the same blob, sent again, can survive. */
+export const RETRY_REASONS: ReadonlySet<string> = new Set([
+  'crc-mismatch',
+  'hash-mismatch',
+  'chunk-conflict',
+  'storage',
+  'too-many-transfers',
+  'unknown-edge',
+  'bad-signature',
+]);
+
 /** A blob on its way to the cloud. */
 export interface Outgoing {
   readonly id: string;

@@ -8,19 +8,10 @@ import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { parse, stringify } from 'yaml';
-import { ECAVG, FLEET, kill, TestFleet } from './harness.js';
+import { ECAVG, FLEET, kill, type TestFleet, withFleet } from './harness.js';
 
 const LIMIT = { timeout: 120_000 };
 const run = promisify(execFile);
-
-async function withFleet(gateways: number, body: (fleet: TestFleet) => Promise<void>): Promise<void> {
-  const fleet = new TestFleet(gateways);
-  try {
-    await body(fleet);
-  } finally {
-    await fleet.stop();
-  }
-}
 
 const broker = async (...args: string[]): Promise<string> =>
   (await run(process.execPath, [ECAVG, 'broker', ...args])).stdout.trim();

@@ -3,19 +3,10 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { promisify } from 'node:util';
-import { ECAVG, kill, MODEL, TestFleet } from './harness.js';
+import { ECAVG, kill, MODEL, type TestFleet, withFleet } from './harness.js';
 
 const LIMIT = { timeout: 180_000 };
 const run = promisify(execFile);
-
-async function withFleet(gateways: number, body: (fleet: TestFleet) => Promise<void>): Promise<void> {
-  const fleet = new TestFleet(gateways);
-  try {
-    await body(fleet);
-  } finally {
-    await fleet.stop();
-  }
-}
 
 const startEdges = (fleet: TestFleet, n: number, config: object = {}) =>
   Promise.all([...Array(n).keys()].map((i) => fleet.edge(i, { ...config })));

@@ -1,20 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { kill, TestFleet } from './harness.js';
+import { kill, type TestFleet, withFleet } from './harness.js';
 import { outboxId } from './outbox.js';
 
 const LIMIT = { timeout: 120_000 };
 /** Training that is still going on when a process is killed. */
 const LONG = 60;
-
-async function withFleet(gateways: number, body: (fleet: TestFleet) => Promise<void>): Promise<void> {
-  const fleet = new TestFleet(gateways);
-  try {
-    await body(fleet);
-  } finally {
-    await fleet.stop();
-  }
-}
 
 const startEdges = (fleet: TestFleet, n: number) => Promise.all([...Array(n).keys()].map((i) => fleet.edge(i)));
 

@@ -158,6 +158,16 @@ export class TestFleet {
   }
 }
 
+/** A fleet for one test, which is gone when that ends. */
+export async function withFleet(gateways: number, body: (fleet: TestFleet) => Promise<void>): Promise<void> {
+  const fleet = new TestFleet(gateways);
+  try {
+    await body(fleet);
+  } finally {
+    await fleet.stop();
+  }
+}
+
 export async function kill(child: Child): Promise<void> {
   const gone = once(child.process, 'exit');
   child.process.kill('SIGKILL');

@@ -3,18 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { ECAVG, kill, TestFleet } from './harness.js';
+import { ECAVG, kill, TestFleet, withFleet } from './harness.js';
 
 const LIMIT = { timeout: 120_000 };
-
-async function withFleet(gateways: number, body: (fleet: TestFleet) => Promise<void>): Promise<void> {
-  const fleet = new TestFleet(gateways);
-  try {
-    await body(fleet);
-  } finally {
-    await fleet.stop();
-  }
-}
 
 const cli = (...args: string[]): string => execFileSync(process.execPath, [ECAVG, ...args], { encoding: 'utf8' });
 

@@ -21,6 +21,7 @@ import {
   Flow,
   type Logger,
   type MqttClient,
+  RETRY_REASONS,
   readIfThere,
   readSecret,
   Sender,
@@ -37,17 +38,6 @@ const bytes = z.custom<Uint8Array>((v) => v instanceof Uint8Array);
 /** A partial aggregate that waits for the cloud's receipt. */
 const outboxSchema = z.object({ id: z.string(), round: z.int(), base: z.string(), blob: bytes });
 export type Outbox = z.output<typeof outboxSchema>;
-
-/** Refusals that the same update, sent again, can survive. */
-const RETRY: ReadonlySet<string> = new Set([
-  'crc-mismatch',
-  'hash-mismatch',
-  'chunk-conflict',
-  'storage',
-  'too-many-transfers',
-  'unknown-edge',
-  'bad-signature',
-]);
 
 export interface UpstreamHandlers {
   manifest(manifest: Manifest): void;
@@ -202,7 +192,7 @@ export class Upstream {
     }
     if (!outbox || !this.#sender.concerns(receipt)) return;
     if (status === 'missing') return this.#sender.send(receipt.missing ?? new Uint8Array());
-    if (status === 'rejected' && RETRY.has(reason)) {
+    if (status === 'rejected' && RETRY_REASONS.has(reason)) {
       this.log.warn({ round: outbox.round, reason, detail }, 'not taken; it will be sent again');
       return;
     }
