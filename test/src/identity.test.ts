@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { ECAVG, kill, TestFleet, withFleet } from './harness.js';
+import { ECAVG, kill, withFleet } from './harness.js';
 
 const LIMIT = { timeout: 120_000 };
 

@@ -37,7 +37,7 @@ import type { RegionalConfig } from './config.js';
 import { type Outbox, Upstream } from './upstream.js';
 
 /** Refusals of a sound aggregate: what it carried goes into the next one. */
-const GIVE_BACK: ReadonlySet<string> = new Set(['round-closed', 'base-mismatch', 'duplicate']);
+const GIVE_BACK: ReadonlySet<string> = new Set(['round-closed', 'base-mismatch']);
 
 /**
  * Starts a regional aggregator: it passes versions and rounds on to its edges, sums up their updates and sends the cloud one, weighed by all their
@@ -85,6 +85,9 @@ class Region {
   #settle: NodeJS.Timeout | undefined;
   #reported = 0;
   #fetching = new AbortController();
+  /** A version that could not be taken. */
+  #missed: Manifest | undefined;
+  #tick: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly config: RegionalConfig,
@@ -109,6 +112,8 @@ class Region {
       },
       log,
     );
+    const every = config.upstream.resendSeconds * 1000;
+    this.#tick = setInterval(() => this.#schedule(() => this.#look()), every);
     this.#client.on('message', (topic, payload) => this.#schedule(() => this.#message(topic, payload)));
     this.#client.on('connect', () => this.#schedule(() => this.#connected()));
     if (this.#client.connected) this.#schedule(() => this.#connected());
@@ -119,6 +124,7 @@ class Region {
     this.#fetching.abort(new Error('stopping'));
     clearTimeout(this.#deadline);
     clearTimeout(this.#settle);
+    clearInterval(this.#tick);
     await this.#queue.idle();
     await this.#upstream?.stop();
     await this.#client.endAsync(true);
@@ -137,6 +143,19 @@ class Region {
     });
   }
 
+  /** Looks whether anything was missed: a version that failed, a round that came too early, a deadline. */
+  async #look(): Promise<void> {
+    const missed = this.#missed;
+    if (missed && missed === this.#wanted) {
+      this.#missed = undefined;
+      this.#wanted = undefined;
+      this.#onManifest(missed);
+    }
+    const round = this.#round;
+    if (round?.state === 'open' && this.#store?.state?.round !== round.round) await this.#onRound(round);
+    else await this.#advance();
+  }
+
   async #connected(): Promise<void> {
     await this.#publisher?.repeat();
     await this.#client.subscribeAsync(this.#topics.cloudSubscriptions, { qos: 1 });
@@ -148,7 +167,15 @@ class Region {
     this.#fetching.abort(new Error(`version ${manifest.version} was published`));
     const fetching = new AbortController();
     this.#fetching = fetching;
-    this.#schedule(() => this.#takeVersion(manifest, fetching.signal));
+    this.#schedule(async () => {
+      try {
+        await this.#takeVersion(manifest, fetching.signal);
+      } catch (error) {
+        // What could not be fetched is tried again, unless a newer version has come.
+        if (!fetching.signal.aborted && this.#wanted === manifest) this.#missed = manifest;
+        throw error;
+      }
+    });
   }
 
   /** Fetches a version and passes it on, byte for byte. */
@@ -278,6 +305,8 @@ class Region {
     const { store, following, upstream } = this.#parts();
     const state = store?.state;
     if (!store || !following || !upstream || !state || state.phase === 'done') return;
+    // A crash came after the partial aggregate was stored: only the end of the round is left to write.
+    if (state.phase === 'closing' && upstream.has(state.round)) return store.finish();
     const accepted = store.accepted.length;
     const has = new Set(store.accepted.map((a) => a.header.edge));
     const waiting = this.#members.online.filter((e) => !has.has(e));

@@ -54,6 +54,7 @@ export class Upstream {
   readonly #sender: Sender;
   #outbox: Outbox | undefined;
   #online = false;
+  #settledRound = 0;
   #samples = 0;
   #version = 0;
 
@@ -95,11 +96,17 @@ export class Upstream {
     const upstream = new Upstream(config, signer, trust, session, handlers, log);
     const outbox = await readIfThere(upstream.#file);
     if (outbox) upstream.#outbox = outboxSchema.parse(unpack(outbox));
+    upstream.#settledRound = Number((await readIfThere(upstream.#settledFile))?.toString('utf8') ?? 0) || 0;
     return upstream;
   }
 
   get outbox(): Outbox | undefined {
     return this.#outbox;
+  }
+
+  /** Whether the partial aggregate of a round was made: it waits, or has its receipt. */
+  has(round: number): boolean {
+    return this.#outbox?.round === round || this.#settledRound >= round;
   }
 
   /** Stores a partial aggregate and sends it until there is a receipt. */
@@ -133,6 +140,10 @@ export class Upstream {
 
   get #file(): string {
     return join(this.config.dataDir, 'upstream', 'outbox');
+  }
+
+  get #settledFile(): string {
+    return join(this.config.dataDir, 'upstream', 'settled');
   }
 
   #connected(): void {
@@ -197,10 +208,16 @@ export class Upstream {
       return;
     }
     this.#sender.done();
-    this.#outbox = undefined;
     this.handlers
       .settled(outbox, status === 'accepted', reason)
-      .then(() => rm(this.#file, { force: true }))
+      .then(async () => {
+        await writeDurable(this.#settledFile, String(outbox.round));
+        this.#settledRound = outbox.round;
+        // The next one may have taken its place meanwhile.
+        if (this.#outbox !== outbox) return;
+        await rm(this.#file, { force: true });
+        this.#outbox = undefined;
+      })
       .catch((error: unknown) => this.log.error({ err: error }, 'could not note the receipt'));
   }
 
