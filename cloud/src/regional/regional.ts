@@ -102,7 +102,7 @@ class Region {
   async start(): Promise<void> {
     const { config, log } = this;
     this.#store = await RoundStore.open(join(config.dataDir, 'rounds', config.model.id));
-    this.#upstream = await Upstream.open(
+    const opening = Upstream.open(
       config,
       this.signer,
       {
@@ -112,6 +112,10 @@ class Region {
       },
       log,
     );
+    // First on the queue: no message is handled before there is a way up.
+    await this.#queue.run(async () => {
+      this.#upstream = await opening;
+    });
     const every = config.upstream.resendSeconds * 1000;
     this.#tick = setInterval(() => this.#schedule(() => this.#look()), every);
     this.#client.on('message', (topic, payload) => this.#schedule(() => this.#message(topic, payload)));

@@ -93,10 +93,13 @@ export class Upstream {
     const last = Number((await readIfThere(file))?.toString('utf8') ?? 0) || 0;
     const session = Math.max(Date.now(), last + 1);
     await writeDurable(file, String(session));
+    const settled = Number((await readIfThere(join(folder, 'settled')))?.toString('utf8') ?? 0) || 0;
+    const waiting = await readIfThere(join(folder, 'outbox'));
+    const outbox = waiting && outboxSchema.parse(unpack(waiting));
+    // It connects at once: whatever is awaited after this could miss a message.
     const upstream = new Upstream(config, signer, trust, session, handlers, log);
-    const outbox = await readIfThere(upstream.#file);
-    if (outbox) upstream.#outbox = outboxSchema.parse(unpack(outbox));
-    upstream.#settledRound = Number((await readIfThere(upstream.#settledFile))?.toString('utf8') ?? 0) || 0;
+    upstream.#outbox = outbox;
+    upstream.#settledRound = settled;
     return upstream;
   }
 
