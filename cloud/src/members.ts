@@ -50,6 +50,10 @@ export class Members {
     return [...this.#members.values()].sort((a, b) => (a.edge < b.edge ? -1 : 1));
   }
 
+  knows(edge: string): boolean {
+    return this.#members.has(edge);
+  }
+
   isOnline(edge: string): boolean {
     return this.#members.get(edge)?.online === true;
   }

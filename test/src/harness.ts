@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { watch } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -151,6 +151,16 @@ export class TestFleet {
     for (let change = changes.next(); !has(); change = changes.next()) await change;
   }
 
+  /** The last lines of every daemon's log, for the message of a test that failed. */
+  logs(lines = 12): string {
+    const folder = join(this.folder, 'logs');
+    const tail = (name: string): string =>
+      readFileSync(join(folder, name), 'utf8').trim().split('\n').slice(-lines).join('\n');
+    return readdirSync(folder)
+      .map((name) => `== ${name}\n${tail(name).slice(-3000)}`)
+      .join('\n');
+  }
+
   async stop(): Promise<void> {
     for (const w of this.#watchers) w.close();
     await this.processes.stop();
@@ -163,6 +173,8 @@ export async function withFleet(gateways: number, body: (fleet: TestFleet) => Pr
   const fleet = new TestFleet(gateways);
   try {
     await body(fleet);
+  } catch (error) {
+    throw new Error(`${(error as Error).message}\n${fleet.logs()}`, { cause: error });
   } finally {
     await fleet.stop();
   }

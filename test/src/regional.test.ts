@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { extractWeights, parseModel, prepareArtifact, zooModel } from '@ecavg/models';
-import { FLEET, kill, MODEL, TestFleet } from './harness.js';
+import { FLEET, kill, MODEL, withFleet as shared, TestFleet } from './harness.js';
 
 const LIMIT = { timeout: 180_000 };
 const REGIONS = ['north', 'south'];
@@ -79,7 +79,7 @@ describe('regional aggregators', () => {
   });
 
   test('kill -9 of a region in mid-round: its edges’ updates are there when it comes back, and count once', LIMIT, () =>
-    withFleet(async (fleet) => {
+    shared(4, async (fleet) => {
       await fleet.broker();
       const rounds = { count: 2, quorum: 1, minEdges: 2, deadlineSeconds: 60 };
       const { events } = await fleet.cloud({ rounds, ...EXACT });

@@ -313,7 +313,9 @@ class Region {
     if (state.phase === 'closing' && upstream.has(state.round)) return store.finish();
     const accepted = store.accepted.length;
     const has = new Set(store.accepted.map((a) => a.header.edge));
-    const waiting = this.#members.online.filter((e) => !has.has(e));
+    // Of those who were there at the opening some may not have been heard of yet, after a restart.
+    const expected = new Set([...this.#members.online, ...state.participants.filter((e) => !this.#members.knows(e))]);
+    const waiting = [...expected].filter((e) => !has.has(e));
     const overdue = Date.now() >= state.deadlineAt;
     if (accepted === 0 || (waiting.length > 0 && !overdue)) return;
     if (accepted < this.config.rounds.quorum * state.participants.length)
