@@ -1,7 +1,7 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Carried, pack, sha256Hex, unpack } from '@ecavg/protocol';
-import { listFolder, readIfThere, writeDurable } from '@ecavg/runtime';
+import { listFolder, nextSession, readIfThere, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 
 const bytes = z.instanceof(Uint8Array);
@@ -85,16 +85,9 @@ export class EdgeStore {
     }
   }
 
-  /**
-   * A number for this run of the gateway that is larger than that of every run before, even where the
-   * clock was set back: it orders a late last will against a rebirth.
-   */
-  async nextSession(): Promise<number> {
-    const path = join(this.folder, 'session');
-    const last = Number((await readIfThere(path))?.toString('utf8') ?? 0) || 0;
-    const session = Math.max(Date.now(), last + 1);
-    await writeDurable(path, String(session));
-    return session;
+  /** See nextSession of the runtime. */
+  nextSession(): Promise<number> {
+    return nextSession(join(this.folder, 'session'));
   }
 
   async saveOutbox(entry: OutboxEntry): Promise<void> {

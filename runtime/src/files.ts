@@ -82,3 +82,14 @@ export async function readJson<T extends z.ZodType>(path: string, schema: T): Pr
     throw new Error(`${path} is damaged: restore it from a backup, or move it away to start anew`, { cause });
   }
 }
+
+/**
+ * A number for this run of a node that is larger than that of every run before, even where the clock was set back: it orders a late last
+ * will against a rebirth.
+ */
+export async function nextSession(path: string): Promise<number> {
+  const last = Number((await readIfThere(path))?.toString('utf8') ?? 0) || 0;
+  const session = Math.max(Date.now(), last + 1);
+  await writeDurable(path, String(session));
+  return session;
+}

@@ -21,6 +21,7 @@ import {
   Flow,
   type Logger,
   type MqttClient,
+  nextSession,
   RETRY_REASONS,
   readIfThere,
   readSecret,
@@ -88,11 +89,7 @@ export class Upstream {
   ): Promise<Upstream> {
     const folder = join(config.dataDir, 'upstream');
     const trust = await Trust.open(folder, config.upstream.cloudKey);
-    const file = join(folder, 'session');
-    // Grows even where the clock was set back: it orders a late last will against a rebirth.
-    const last = Number((await readIfThere(file))?.toString('utf8') ?? 0) || 0;
-    const session = Math.max(Date.now(), last + 1);
-    await writeDurable(file, String(session));
+    const session = await nextSession(join(folder, 'session'));
     const settled = Number((await readIfThere(join(folder, 'settled')))?.toString('utf8') ?? 0) || 0;
     const waiting = await readIfThere(join(folder, 'outbox'));
     const outbox = waiting && outboxSchema.parse(unpack(waiting));
