@@ -129,7 +129,7 @@ export async function simulate(o: SimulationOptions): Promise<Simulation> {
     const { difference } = await combine(updates, layout.total, strategy, tmpdir(), own);
     ({ weights, state } = serverStep(base, difference, server, state));
     bytes.push(sent);
-    accuracy.push((await evaluator.classify(weights, { data, indices: split.test })).accuracy);
+    accuracy.push((await evaluator.evaluate(weights, { data, indices: split.test })).accuracy);
   }
   await trainer.release();
   await evaluator.release();

@@ -141,7 +141,7 @@ async function evaluate(folder: string, flags: { dataset: DataSetName; threads: 
   const data = loadDataSet(flags.dataset, { sites: 8, seed: 1 });
   const evaluator = await Evaluator.create(artifact.model, artifact.layout, flags.threads);
   const { test } = standardSplit(data, 1);
-  const result = await evaluator.classify(artifact.weights, { data, indices: test });
+  const result = await evaluator.evaluate(artifact.weights, { data, indices: test });
   await evaluator.release();
   say(JSON.stringify({ dataset: data.name, simulated: data.simulated, ...result }));
 }

@@ -1,4 +1,4 @@
-import { dataConfigSchema, ENGINES, SCHEDULES, ZOO } from '@ecavg/models';
+import { dataConfigSchema, ENGINES, recordingsSchema, SCHEDULES, ZOO } from '@ecavg/models';
 import { CODECS, type CodecOptions, IDENTIFIER, PRESET_NAMES, presetOptions } from '@ecavg/protocol';
 import { brokerSchema, CREDENTIALS, logSchema, withoutCredentials } from '@ecavg/runtime';
 import { z } from 'zod';
@@ -39,7 +39,13 @@ export const cloudConfigSchema = z.strictObject({
     batch: z.int().min(1).max(65_536).default(32),
   }),
   /** Where the reference samples come from: the cloud's own, never an edge's. */
-  data: dataConfigSchema,
+  data: dataConfigSchema
+    .unwrap()
+    .extend({
+      /** Recordings of a stream, in CSV files, to tune and judge on. */
+      reference: recordingsSchema.optional(),
+    })
+    .prefault({}),
   rounds: z
     .strictObject({
       /** How many rounds to run; 0 goes on for ever. */
@@ -57,6 +63,8 @@ export const cloudConfigSchema = z.strictObject({
       /** Share of the wanted updates that are needed to close at the deadline. */
       quorum: z.number().gt(0).max(1).default(0.6),
       deadlineSeconds: z.number().min(0.1).default(300),
+      /** Edges whose data must have drifted for the next round to open before its interval is over; 0: never. */
+      driftEdges: z.int().min(0).default(1),
       /** How long to wait for the edges' reports on a new version before the next round opens. */
       settleSeconds: z.number().min(0).default(30),
       /** Local epochs in the first round, where every edge starts from the initial model. */

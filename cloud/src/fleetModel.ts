@@ -2,11 +2,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type Artifact,
+  type DataSet,
   type ModelProto,
   parseModel,
   prepareArtifact,
   requireEngine,
+  streamDigest,
   type View,
+  ZOO,
   zooModel,
 } from '@ecavg/models';
 import type { Manifest, MetricsMessage, Signer, StatusMessage, Topics } from '@ecavg/protocol';
@@ -25,7 +28,7 @@ import { Publisher } from './publisher.js';
 import { EdgeRecords } from './records.js';
 import { Registry } from './registry.js';
 import { Releases } from './releases.js';
-import { edgePoint, receptionPoint, rejectPoint, roundPoints } from './report.js';
+import { edgePoint, qualityPoints, receptionPoint, rejectPoint, roundPoints } from './report.js';
 import { RoundStore } from './roundStore.js';
 import { RoundManager } from './rounds.js';
 import { type Asked, ShareInbox } from './shareInbox.js';
@@ -80,7 +83,8 @@ export class FleetModel {
     const model = config.model.id;
     const names = { fleet: config.fleet, model };
     await requireEngine(config);
-    const reference = Judge.reference(config);
+    const reference = await Judge.reference(config, (why) => log.warn({ why }, 'reference recordings'));
+    requireClasses(config, reference.guard.data);
     const source = { from: config.model.file ?? config.model.architecture, batch: config.model.batch };
     const registry = await Registry.open(join(config.dataDir, 'models', model), source);
     if (!registry.head) await registerInitial(config, registry, reference.guard);
@@ -90,7 +94,7 @@ export class FleetModel {
     const store = await RoundStore.open(folder);
     const records = await EdgeRecords.open(folder);
     const { data } = reference.guard;
-    const given = new ShareStore(join(folder, 'shares'), data.classes);
+    const given = new ShareStore(join(folder, 'shares'), classesOf(data));
     const judge = await Judge.create(config, artifact, reference, async () =>
       config.fineTune.samples > 0 ? given.views('samples', await given.edges('samples')) : [],
     );
@@ -103,7 +107,12 @@ export class FleetModel {
       signer,
       topics,
       model,
-      { classes: data.classes, simulated: data.simulated, ...asked.manifest },
+      {
+        classes: data.classes,
+        simulated: data.simulated,
+        ...(config.data.stream && { stream: streamDigest(config.data.stream) }),
+        ...asked.manifest,
+      },
       config.publish.wholeBytes,
       config.broker.transfer,
       log,
@@ -154,7 +163,7 @@ export class FleetModel {
     const shares = new ShareInbox(
       {
         config,
-        classes: data.classes.length,
+        classes: classesOf(data).length,
         asked: asked.rows,
         isCurrent: (sha256) => [registry.head, registry.canary].some((v) => v?.sha256 === sha256),
       },
@@ -207,8 +216,10 @@ export class FleetModel {
   report(report: MetricsMessage): void {
     this.members.report(report);
     this.events.emit('report', report);
-    this.telemetry.write([edgePoint({ fleet: this.config.fleet, model: this.config.model.id }, report)]);
-    this.rounds.advance();
+    const names = { fleet: this.config.fleet, model: this.config.model.id };
+    this.telemetry.write([edgePoint(names, report), ...qualityPoints(names, report)]);
+    if (report.event === 'drift') this.rounds.drifted(report.edge);
+    else this.rounds.advance();
   }
 
   async stop(): Promise<void> {
@@ -216,6 +227,16 @@ export class FleetModel {
     await this.judge.release();
     await this.calibrator?.release();
   }
+}
+
+/** Unlabelled samples count as one class. */
+const classesOf = ({ classes }: DataSet): readonly string[] => (classes.length > 0 ? classes : ['unlabelled']);
+
+/** Distillation and shared activations teach classes. */
+function requireClasses({ fineTune }: CloudConfig, { classes }: DataSet): void {
+  const { distill, features } = fineTune;
+  if (classes.length === 0 && (distill.weight > 0 || features.samples > 0))
+    throw new ConfigError('fineTune.distill and fineTune.features need data with classes; this has none');
 }
 
 /** What sites that opt in are asked for, as it is published and as it is checked. */
@@ -245,11 +266,23 @@ async function registerInitial(config: CloudConfig, registry: Registry, { data }
   const model: ModelProto = file
     ? parseModel(await readFile(file))
     : zooModel(architecture, { input: data.shape, classes: data.classes.length, seed });
-  const artifact: Artifact = await prepareArtifact(model, { loss: 'cross-entropy', batch, sample: data.shape });
+  const loss = data.classes.length > 0 ? 'cross-entropy' : 'mse';
+  if (!file && (loss === 'mse') !== (ZOO[architecture]?.loss === 'mse'))
+    throw new ConfigError(
+      loss === 'mse'
+        ? `model ${architecture} tells classes apart, and the data has none: take sensor-autoencoder`
+        : `model ${architecture} rebuilds its input and tells no classes apart: take another, or leave data.stream.classes out`,
+    );
+  const artifact: Artifact = await prepareArtifact(model, { loss, batch, sample: data.shape });
   const { shape } = artifact.info.output;
-  if (shape.length !== 2 || shape[1] !== data.classes.length) {
+  if (loss === 'cross-entropy' && (shape.length !== 2 || shape[1] !== data.classes.length)) {
     throw new ConfigError(
       `model ${file ?? architecture} gives [${shape.slice(1).join(', ')}] outputs a sample; data set ${data.name} has ${data.classes.length} classes`,
+    );
+  }
+  if (loss === 'mse' && shape.join() !== artifact.info.input.shape.join()) {
+    throw new ConfigError(
+      `model ${file ?? architecture} gives [${shape.slice(1).join(', ')}]; without classes it must rebuild its input, [${data.shape.join(', ')}]`,
     );
   }
   await registry.add(artifact, { round: 0, createdAt: Date.now(), metrics: {} });

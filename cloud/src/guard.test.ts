@@ -25,7 +25,7 @@ describe('the guard', () => {
   /** Decides on the plain mean of the edges' models, of which each counts the same. */
   const decide = async (base: Float32Array, edges: readonly Float32Array[], extra: object = {}): Promise<Verdict> => {
     const settings = config(extra);
-    const judge = await Judge.create(settings, artifact, Judge.reference(settings));
+    const judge = await Judge.create(settings, artifact, await Judge.reference(settings));
     judges.push(judge);
     const share = 1 / edges.length;
     const differences = edges.map((w) => w.map((v, i) => v - (base[i] as number)));
@@ -163,9 +163,9 @@ describe('the guard', () => {
     assert.equal(verdict.attempts[0].fineTuned, undefined);
   });
 
-  test('the samples it tunes on and judges on are disjoint, and none is an edge’s', () => {
+  test('the samples it tunes on and judges on are disjoint, and none is an edge’s', async () => {
     const { split } = openData(config().data);
-    const { tuning, guard } = Judge.reference(config());
+    const { tuning, guard } = await Judge.reference(config());
     const all = [...tuning.indices, ...guard.indices, ...split.train, ...split.test];
     assert.equal(new Set(all).size, all.length);
   });

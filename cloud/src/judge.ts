@@ -1,18 +1,37 @@
 import {
   type Artifact,
   createTrainer,
+  type DataSet,
   type Evaluation,
   Evaluator,
+  everything,
   joinViews,
+  loadRecordings,
   openData,
   refreshStatistics,
   splitByGroup,
   type Trainer,
   type View,
 } from '@ecavg/models';
+import { ConfigError } from '@ecavg/runtime';
 import type { CloudConfig } from './config.js';
 import type { Parts } from './parts.js';
 import { type Teaching, Tuner } from './tuner.js';
+
+/** The cloud's own samples: recordings of a stream, or the reference part of a built-in data set. */
+async function openReference(
+  { data }: CloudConfig,
+  warn?: (why: string) => void,
+): Promise<{ data: DataSet; samples: Int32Array }> {
+  const { stream, reference } = data;
+  if (!stream) {
+    const shared = openData(data);
+    return { data: shared.data, samples: shared.split.reference };
+  }
+  if (!reference) throw new ConfigError('data.stream needs data.reference: recordings that the cloud judges models on');
+  const windows = await loadRecordings(stream, reference, warn);
+  return { data: windows, samples: everything(windows).indices };
+}
 
 /** Holds the cloud's reference samples: tunes on one part, judges on the other, which is never tuned on. */
 export class Judge {
@@ -29,10 +48,13 @@ export class Judge {
   ) {}
 
   /** Opens the reference data; the model may come later, once its sample shape is known. */
-  static reference(config: CloudConfig): { tuning: View; guard: View } {
-    const { data, split } = openData(config.data);
-    const [tuning, guard] = splitByGroup(data, split.reference, [config.fineTune.share], config.data.seed, 'reference');
-    if (!tuning?.length || !guard?.length) throw new RangeError('the reference set is too small to tune and judge on');
+  static async reference(config: CloudConfig, warn?: (why: string) => void): Promise<{ tuning: View; guard: View }> {
+    const { data, samples } = await openReference(config, warn);
+    const [tuning, guard] = splitByGroup(data, samples, [config.fineTune.share], config.data.seed, 'reference');
+    if (!tuning?.length || !guard?.length)
+      throw new ConfigError(
+        `${samples.length} reference samples in ${new Set(samples.map((i) => data.groups[i] as number)).size} groups are too few to tune on some and judge on others`,
+      );
     return { tuning: { data, indices: tuning }, guard: { data, indices: guard } };
   }
 
@@ -44,12 +66,12 @@ export class Judge {
   ): Promise<Judge> {
     const tuner = await Tuner.create(config, artifact);
     const trainer = await createTrainer(artifact, { engine: config.engine, threads: config.threads });
-    const evaluator = await Evaluator.create(artifact.model, artifact.layout, config.threads);
+    const evaluator = await Evaluator.create(artifact.model, artifact.layout, config.threads, artifact.info.loss);
     return new Judge(config, artifact, tuner, trainer, evaluator, reference.tuning, reference.guard, shared);
   }
 
   evaluate(weights: Float32Array): Promise<Evaluation> {
-    return this.evaluator.classify(weights, this.guard);
+    return this.evaluator.evaluate(weights, this.guard);
   }
 
   /** The cloud's own difference from a version, trained on its reference samples; undefined without fine-tuning. */

@@ -42,8 +42,9 @@ export class Members {
     });
   }
 
+  /** Those that can train: online, and with samples. */
   get online(): string[] {
-    return this.all.filter((m) => m.online).map((m) => m.edge);
+    return this.all.filter((m) => m.online && m.samples > 0).map((m) => m.edge);
   }
 
   get all(): Member[] {

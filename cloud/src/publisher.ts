@@ -22,6 +22,8 @@ type Unsigned<T> = Omit<T, 'v' | 'type' | 'key' | 'signature'>;
 export interface TaskInfo {
   readonly classes: readonly string[];
   readonly simulated: boolean;
+  /** See streamDigest of the models. */
+  readonly stream?: string;
   readonly share?: Manifest['share'];
 }
 
@@ -123,6 +125,7 @@ export class Publisher {
       classes: [...this.task.classes],
       simulatedData: this.task.simulated,
       metrics: version.metrics,
+      ...(this.task.stream && { stream: this.task.stream }),
       ...(this.task.share && { share: this.task.share }),
     };
     return { body, artifact, difference };

@@ -114,16 +114,28 @@ export function receptionPoint(names: Names, version: number, outcome: string, r
 
 /** A report of an edge: every measured value is a field of its name in snake case. */
 export function edgePoint(names: Names, { edge, event, round, version, values }: MetricsMessage): Point {
-  const fields = Object.entries(values).map(
-    ([k, v]) => [k.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), v] as const,
-  );
   return {
     measurement: 'ecavg_edge',
     tags: { fleet: names.fleet, model: names.model, edge, event },
-    fields: { ...Object.fromEntries(fields), round, version },
+    fields: { ...snakeCase(values), round, version },
     at: Date.now(),
   };
 }
+
+/** What an edge says of its sensors, one by one. */
+export function qualityPoints(names: Names, { edge, event, channels = {} }: MetricsMessage): Point[] {
+  return Object.entries(channels).map(([channel, values]) => ({
+    measurement: 'ecavg_quality',
+    tags: { fleet: names.fleet, model: names.model, edge, channel, event },
+    fields: snakeCase(values),
+    at: Date.now(),
+  }));
+}
+
+const snakeCase = (values: Readonly<Record<string, number>>): Record<string, number> =>
+  Object.fromEntries(
+    Object.entries(values).map(([k, v]) => [k.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), v] as const),
+  );
 
 export function rejectPoint(names: Names, edge: string | undefined, reason: string, total: number): Point {
   return {

@@ -56,6 +56,8 @@ export class RoundManager {
   #retry: NodeJS.Timeout | undefined;
   #interval: NodeJS.Timeout | undefined;
   #finished = false;
+  /** Edges that said since the last round opened that their data is not what it was. */
+  readonly #drifted = new Set<string>();
   #stopped = false;
 
   constructor(
@@ -108,6 +110,12 @@ export class RoundManager {
         if (!this.#stopped) this.#retry = setTimeout(() => this.advance(), RETRY_MS);
       }
     });
+  }
+
+  /** An edge asks for a round: its data is not what the model was trained on. */
+  drifted(edge: string): void {
+    this.#drifted.add(edge);
+    this.advance();
   }
 
   /** Rolls back, pins or lets go; what was collected for an open round is given up, as its base is no longer in force. */
@@ -176,7 +184,9 @@ export class RoundManager {
       this.#finished = true;
       return;
     }
-    const interval = config.rounds.intervalSeconds * 1000;
+    const { driftEdges } = config.rounds;
+    const hurry = driftEdges > 0 && this.#drifted.size >= driftEdges;
+    const interval = hurry ? 0 : config.rounds.intervalSeconds * 1000;
     const wait = Math.min(interval, (store.state?.openedAt ?? 0) + interval - Date.now());
     clearTimeout(this.#interval);
     if (wait > 0) this.#interval = setTimeout(() => this.advance(), wait + 5);
@@ -249,8 +259,10 @@ export class RoundManager {
       epochs: head.parent === null ? pretrainEpochs : epochs,
     };
     await store.save(state);
+    const drifted = [...this.#drifted];
+    this.#drifted.clear();
     log.info({ round, base: head.version, participants: participants.length, online: online.length }, 'round opened');
-    events.emit('round-opened', { round, base: head.version, participants, epochs: state.epochs });
+    events.emit('round-opened', { round, base: head.version, participants, epochs: state.epochs, drifted });
     await this.#announce(state);
     this.#armDeadline(state.deadlineAt);
   }

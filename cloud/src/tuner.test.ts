@@ -50,7 +50,7 @@ let view: View;
 let evaluator: Evaluator;
 before(async () => {
   const settings = config({});
-  view = Judge.reference(settings).tuning;
+  view = (await Judge.reference(settings)).tuning;
   const { data } = openData(settings.data);
   const model = zooModel('mlp', { input: data.shape, classes: 10, seed: 1 });
   artifact = await prepareArtifact(model, { loss: 'cross-entropy', batch: 32, sample: data.shape });
@@ -81,7 +81,7 @@ describe('fine-tuning', () => {
       if (name.startsWith('hidden')) assert.deepEqual(now, old);
       else assert.notDeepEqual(now, old);
     }
-    assert.ok((await evaluator.classify(weights, view)).accuracy > 0.5);
+    assert.ok((await evaluator.evaluate(weights, view)).accuracy > 0.5);
     await assert.rejects(Tuner.create(config({ freeze: ['no-such*'] }), artifact), /no parameter is called/);
   });
 
@@ -95,8 +95,8 @@ describe('fine-tuning', () => {
     const few = await tuned({ epochs: 50, maxSteps: 1 });
     assert.ok(distance(few, artifact.weights) < distance(await tuned({ epochs: 1 }), artifact.weights));
     const wild = await tuned({ epochs: 3, learningRate: 5, earlyStop: { patience: 1 } });
-    const { loss } = await evaluator.classify(wild, view);
-    assert.ok(loss <= (await evaluator.classify(artifact.weights, view)).loss * 1.1, String(loss));
+    const { loss } = await evaluator.evaluate(wild, view);
+    assert.ok(loss <= (await evaluator.evaluate(artifact.weights, view)).loss * 1.1, String(loss));
   });
 
   test('distillation follows the teachers where they disagree with the labels', async () => {
@@ -133,7 +133,7 @@ describe('heads tuned on shared activations', () => {
     await calibrator.release();
     assert.ok(weights);
     assert.deepEqual(part(weights, 'hidden.weight'), part(artifact.weights, 'hidden.weight'));
-    const [old, now] = [await evaluator.classify(artifact.weights, view), await evaluator.classify(weights, view)];
+    const [old, now] = [await evaluator.evaluate(artifact.weights, view), await evaluator.evaluate(weights, view)];
     assert.ok(now.accuracy > old.accuracy + 0.4, `${old.accuracy} -> ${now.accuracy}`);
     assert.equal(await Calibrator.create(config({}), artifact), undefined);
   });

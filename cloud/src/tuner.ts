@@ -48,7 +48,7 @@ export class Tuner {
     }
     const { engine, threads } = config;
     const trainer = await createTrainer({ infer: artifact.infer, train }, { engine, threads });
-    const evaluator = await Evaluator.create(artifact.model, artifact.layout, threads);
+    const evaluator = await Evaluator.create(artifact.model, artifact.layout, threads, artifact.info.loss);
     return new Tuner(config, artifact.layout, trainer, evaluator, config.model.seed);
   }
 
@@ -84,7 +84,7 @@ export class Tuner {
     let worse = 0;
     const keepBest = async (): Promise<boolean> => {
       const now = from(this.trainer.getWeights());
-      const score = await this.evaluator.classify(now, held.back);
+      const score = await this.evaluator.evaluate(now, held.back);
       if (!best || score.loss < best.score.loss) {
         best = { weights: now, score };
         worse = 0;

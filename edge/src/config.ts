@@ -2,6 +2,8 @@ import { dataConfigSchema, ENGINES, SCHEDULES, WIDTH_STEP } from '@ecavg/models'
 import { IDENTIFIER } from '@ecavg/protocol';
 import { brokerSchema, logSchema } from '@ecavg/runtime';
 import { z } from 'zod';
+import { driftSchema } from './samples/drift.js';
+import { sourceSchema } from './sources/config.js';
 
 const identifier = z.string().regex(IDENTIFIER, 'use 1-64 letters, digits, "_", "-" or "."');
 
@@ -21,6 +23,22 @@ export const edgeConfigSchema = z.strictObject({
       index: z.int().min(0).default(0),
       /** Share of the shard that is kept to judge models and never trained on. */
       validationShare: z.number().gt(0).lt(1).default(0.2),
+      /** Where the readings of data.stream come from. */
+      sources: z.array(sourceSchema).max(64).default([]),
+      /** How much of a stream is kept to train on and to judge with: an unbiased sample of all that came. */
+      store: z
+        .strictObject({
+          windows: z.int().min(2).max(10_000_000).default(20_000),
+          maxMegabytes: z.number().gt(0).max(1_000_000).default(512),
+        })
+        .prefault({}),
+      /** Training windows that a gateway must have before it takes part in rounds. */
+      minSamples: z.int().min(1).default(64),
+      /** Training: a sensor is missing from a sample with this probability, so that the model learns to do without it. */
+      sensorDropout: z.number().min(0).max(0.9).default(0),
+      drift: driftSchema,
+      /** How often data quality is reported. */
+      qualitySeconds: z.number().min(1).max(86_400).default(60),
     })
     .prefault({}),
   train: z

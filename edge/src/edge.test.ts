@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { sha256Hex } from '@ecavg/protocol';
 import { edgeConfigSchema } from './config.js';
-import { openLocalData } from './data.js';
+import { openShard } from './data.js';
 import { noisyHistogram } from './learner.js';
 import { EdgeStore, type OutboxEntry } from './store.js';
 
@@ -80,15 +80,15 @@ describe('edge store', () => {
 
 test('training, validation and test samples of a gateway are disjoint', () => {
   const config = edgeConfigSchema.parse({ edge: 'e', model: 'm', dataDir: 'x', reportTest: true });
-  const { train, validation, test: common } = openLocalData(config);
+  const { train, validation, test: common } = openShard(config);
   assert.ok(common && validation.indices.length > 20 && train.indices.length > 3 * validation.indices.length);
   const all = [...train.indices, ...validation.indices, ...common.indices];
   assert.equal(new Set(all).size, all.length);
-  assert.throws(() => openLocalData({ ...config, data: { ...config.data, index: 99 } }), /must be 0 to 7/);
+  assert.throws(() => openShard({ ...config, data: { ...config.data, index: 99 } }), /must be 0 to 7/);
 });
 
 describe('label histogram', () => {
-  const view = openLocalData(
+  const view = openShard(
     edgeConfigSchema.parse({ edge: 'e', model: 'm', dataDir: root, data: { dataset: 'vibration', gateways: 2 } }),
   ).train;
 

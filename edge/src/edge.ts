@@ -34,6 +34,8 @@ import type { EdgeConfig } from './config.js';
 import { type LocalData, openLocalData } from './data.js';
 import { Learner, type Values } from './learner.js';
 import { Link } from './link.js';
+import { StreamDesk } from './samples/desk.js';
+import { StreamData } from './samples/streamData.js';
 import { type Kind, Sharing } from './sharing.js';
 import { EdgeStore, type Memory, type OutboxEntry } from './store.js';
 import { Versions } from './versions.js';
@@ -49,13 +51,14 @@ export async function startEdge(config: EdgeConfig, log: Logger): Promise<Servic
   await requireEngine(config.train);
   const signer = Signer.fromPem(await readOrCreate(join(config.dataDir, 'key.pem'), () => Signer.generate().toPem()));
   const trust = await Trust.open(config.dataDir, config.trust.cloudKey);
-  const data = openLocalData(config);
+  const login = await brokerLogin(config);
+  const data = await openLocalData(config, login, log);
   const store = new EdgeStore(config.dataDir);
-  const identity = { signer, trust, session: await store.nextSession(), login: await brokerLogin(config) };
+  const identity = { signer, trust, session: await store.nextSession(), login };
   const gateway = new Gateway(config, data, store, identity, log);
   await gateway.start();
   return {
-    ready: { edge: config.edge, samples: data.train.indices.length, simulatedData: data.train.data.simulated },
+    ready: { edge: config.edge, samples: data.samples, simulatedData: data.simulated },
     stop: () => gateway.stop(),
   };
 }
@@ -103,6 +106,8 @@ class Gateway {
   #training: { round: number; abort: AbortController } | undefined;
   /** Ends the download in progress: its chunks go away when a newer version is published. */
   #fetching = new AbortController();
+  /** What a stream of readings needs. */
+  readonly #desk: StreamDesk | undefined;
   #retry: NodeJS.Timeout | undefined;
   #again: NodeJS.Timeout | undefined;
 
@@ -129,9 +134,10 @@ class Gateway {
     };
     this.#updates = new Sender(means, (blob) => this.#link.sending(blob));
     this.#shares = new Sender(means);
-    this.#sharing = new Sharing(config, data.train, store, identity.signer);
+    this.#sharing = new Sharing(config, data, store, identity.signer);
     this.#downloads = new Downloader(this.#client, this.#topics, config.model, log);
-    this.#versions = new Versions(store, this.#downloads, data.train.data.shape, log);
+    this.#versions = new Versions(store, this.#downloads, data, log);
+    if (data instanceof StreamData) this.#desk = this.#openDesk(data);
   }
 
   async start(): Promise<void> {
@@ -141,6 +147,30 @@ class Gateway {
     this.#client.on('close', () => this.#flow.clear());
     this.#client.on('message', (topic, payload) => this.#message(topic, payload));
     if (this.#client.connected) this.#connected();
+    await this.#desk?.start();
+  }
+
+  #openDesk(data: StreamData): StreamDesk {
+    const report = (event: 'quality' | 'drift', values: Values, channels: Record<string, Values>): void =>
+      this.#report(event, this.#round?.round ?? 0, this.#artifact?.manifest.version ?? 0, values, channels);
+    return new StreamDesk(
+      data,
+      {
+        quality: (values, channels) => {
+          // A link that is down would keep every one of them for later.
+          if (!this.#client.connected) return;
+          report('quality', values, channels);
+          this.#publish(this.#topics.status(this.config.edge), this.#status(true), true);
+        },
+        drift: (values, channels) => report('drift', values, channels),
+        ready: () => {
+          this.#publish(this.#topics.status(this.config.edge), this.#status(true), true);
+          this.#schedule(() => this.#trainIfDue());
+        },
+      },
+      this.config.data.qualitySeconds,
+      this.log,
+    );
   }
 
   async stop(): Promise<void> {
@@ -151,6 +181,7 @@ class Gateway {
     this.#shares.done();
     clearTimeout(this.#retry);
     clearTimeout(this.#again);
+    await this.#desk?.stop();
     await this.#queue.idle();
     if (this.#client.connected) {
       const farewell = Buffer.from(this.#status(false));
@@ -300,7 +331,7 @@ class Gateway {
   async #trainIfDue(): Promise<void> {
     const round = this.#round;
     const current = this.#artifact;
-    if (round?.state !== 'open' || round.round <= this.#done || this.#outbox) return;
+    if (round?.state !== 'open' || round.round <= this.#done || this.#outbox || !this.data.ready) return;
     if (round.participants && !round.participants.includes(this.config.edge)) return;
     if (current?.artifact.sha256 !== round.base.sha256) return;
     const abort = new AbortController();
@@ -416,9 +447,16 @@ class Gateway {
     this.#send();
   }
 
-  #report(event: MetricsMessage['event'], round: number, version: number, values: Values): void {
+  #report(
+    event: MetricsMessage['event'],
+    round: number,
+    version: number,
+    values: Values,
+    channels?: Record<string, Values>,
+  ): void {
     const { edge, model } = this.config;
-    this.#publish(this.#topics.metrics(edge), encodeMessage('metrics', { edge, model, event, round, version, values }));
+    const body = { edge, model, event, round, version, values, ...(channels && { channels }) };
+    this.#publish(this.#topics.metrics(edge), encodeMessage('metrics', body));
   }
 
   #status(online: boolean): Uint8Array {
@@ -427,7 +465,8 @@ class Gateway {
       online,
       session: this.identity.session,
       software: SOFTWARE,
-      samples: this.data.train.indices.length,
+      // Who has not enough to train on yet is not waited for.
+      samples: this.data.ready ? this.data.samples : 0,
       models: { [this.config.model]: this.#artifact?.manifest.version ?? 0 },
     });
   }

@@ -54,6 +54,7 @@ export class Learner {
   async consider(artifact: Artifact, signal?: AbortSignal): Promise<{ adopted: boolean; values: Values }> {
     const engines = await this.#open(artifact);
     const arrived = this.#arrived(artifact, engines);
+    if (this.data.validation.indices.length === 0) return this.#unjudged(arrived);
     const [after, testAfter] = await this.#measure(engines, arrived);
     const previous = this.#version && (await this.#measure(engines, this.#version))[0];
     const mine = this.#serving;
@@ -79,6 +80,13 @@ export class Learner {
     };
   }
 
+  /** Without samples to judge by, what the cloud says is taken. */
+  #unjudged(arrived: Float32Array): { adopted: boolean; values: Values } {
+    this.#serving = arrived;
+    this.#version = arrived;
+    return { adopted: true, values: {} };
+  }
+
   /** One round of local training from the round's base: the update, ready for the outbox. */
   async train(
     artifact: Artifact,
@@ -94,9 +102,9 @@ export class Learner {
     const start = local.apply(base);
     const [valBefore] = await this.#measure(engines, start);
     trainer.setWeights(start);
-    // The shard's number in the seed keeps gateways from visiting samples in the same order.
-    const seed = round.hyper.seed + this.config.data.index;
-    const result = await trainer.train(this.data.train, { ...round.hyper, seed, signal });
+    const seed = round.hyper.seed + this.data.seed;
+    const view = this.data.trainingView(seed);
+    const result = await trainer.train(view, { ...round.hyper, seed, signal });
     const trained = trainer.getWeights();
     const [valAfter, testAfter] = await this.#measure(engines, trained);
     this.#serving = trained;
@@ -104,7 +112,7 @@ export class Learner {
     local.exclude(delta);
     await local.keep(trained);
     const values: Values = {
-      samples: this.data.train.indices.length,
+      samples: view.indices.length,
       steps: result.steps,
       seconds: result.seconds,
       loss: result.loss,
@@ -120,12 +128,12 @@ export class Learner {
       base: artifact.sha256,
       codec: round.codec.name,
       layout: layout.hash,
-      samples: this.data.train.indices.length,
+      samples: view.indices.length,
       steps: result.steps,
       createdAt: Date.now(),
       metrics: values,
       ...(slice && { width: slice.width }),
-      ...(this.config.share.labels && { labels: noisyHistogram(this.data.train, this.config.share.labelNoise) }),
+      ...(this.config.share.labels && { labels: noisyHistogram(view, this.config.share.labelNoise) }),
     };
     const carried = await memory(layout.total);
     const entry = encodeEntry(header, delta, carried, layout, round.codec.options, budget(), this.signer);
@@ -164,7 +172,7 @@ export class Learner {
       this.log.warn('train.local... has no effect: the model has no such tensors');
     this.#engines = {
       trainer: await createTrainer(mine, { engine, threads }),
-      evaluator: await Evaluator.create(mine.model, mine.layout, threads),
+      evaluator: await Evaluator.create(mine.model, mine.layout, threads, mine.info.loss),
       slice: sliced?.slice,
       local,
       graph,
@@ -178,7 +186,7 @@ export class Learner {
     if (epochs === 0) return undefined;
     trainer.setWeights(weights);
     try {
-      const run = { epochs, ...options, seed: this.config.data.index, ...(signal && { signal }) };
+      const run = { epochs, ...options, seed: this.data.seed, ...(signal && { signal }) };
       await trainer.train(this.data.train, run);
     } catch (error) {
       if (error instanceof ModelError) return undefined;
@@ -188,12 +196,12 @@ export class Learner {
   }
 
   async #measure(engines: Engines, weights: Float32Array): Promise<[number, number | undefined]> {
-    const validation = await engines.evaluator.classify(weights, this.data.validation);
+    const validation = await engines.evaluator.evaluate(weights, this.data.validation);
     return [validation.accuracy, await this.#test(engines, weights)];
   }
 
   async #test({ evaluator }: Engines, weights: Float32Array): Promise<number | undefined> {
-    return this.data.test && (await evaluator.classify(weights, this.data.test)).accuracy;
+    return this.data.test && (await evaluator.evaluate(weights, this.data.test)).accuracy;
   }
 }
 

@@ -15,7 +15,7 @@ import {
 import { codec, decodeUpdate, type RoundMessage, Signer } from '@ecavg/protocol';
 import { createLogger } from '@ecavg/runtime';
 import { edgeConfigSchema } from './config.js';
-import { openLocalData } from './data.js';
+import { openShard } from './data.js';
 import { Learner } from './learner.js';
 import { LocalTensors } from './localTensors.js';
 import { EdgeStore } from './store.js';
@@ -63,7 +63,7 @@ describe('FedBN: batch normalisation that stays on the gateway', () => {
       data: { dataset: 'vibration' },
       train: { localBatchNorm: true },
     });
-    const data = openLocalData(config);
+    const data = openShard(config);
     const log = createLogger('test', { level: 'silent', format: 'json' });
     const learner = new Learner(config, data, new EdgeStore(folder), Signer.generate(), log);
     const round = {

@@ -1,6 +1,7 @@
 import { type Artifact, cutModel, Evaluator, Random, sampleSize, type View } from '@ecavg/models';
 import { encodeShare, type Manifest, makeLayout, type ShareHeader, type Signer, sha256Hex } from '@ecavg/protocol';
 import type { EdgeConfig } from './config.js';
+import type { LocalData } from './data.js';
 import type { EdgeStore } from './store.js';
 
 /** Samples that are put through the model at once. */
@@ -10,7 +11,7 @@ const BATCH = 256;
 export class Sharing {
   constructor(
     private readonly config: Pick<EdgeConfig, 'share' | 'fleet' | 'edge' | 'model' | 'data'>,
-    private readonly train: View,
+    private readonly local: Pick<LocalData, 'train'>,
     private readonly store: EdgeStore,
     private readonly signer: Signer,
   ) {}
@@ -42,8 +43,9 @@ export class Sharing {
 
   /** The same ones each time: a site that gives 100 samples gives away 100, and no more with every round. */
   #some(count: number): View {
-    const order = new Random(this.config.data.seed, `share/${this.config.edge}`).shuffle(this.train.indices.slice());
-    return { data: this.train.data, indices: order.slice(0, count) };
+    const { train } = this.local;
+    const order = new Random(this.config.data.seed, `share/${this.config.edge}`).shuffle(train.indices.slice());
+    return { data: train.data, indices: order.slice(0, count) };
   }
 
   #encode(

@@ -2,6 +2,7 @@ import { type Artifact, readArtifact } from '@ecavg/models';
 import { type BlobRef, type Manifest, ProtocolError } from '@ecavg/protocol';
 import type { Downloader, Logger } from '@ecavg/runtime';
 import { applyDifference } from './coding.js';
+import type { LocalData } from './data.js';
 import type { EdgeStore } from './store.js';
 
 type Get = (ref: BlobRef) => Promise<Uint8Array>;
@@ -11,8 +12,8 @@ export class Versions {
   constructor(
     private readonly store: EdgeStore,
     private readonly downloads: Downloader,
-    /** Shape of this gateway's samples. */
-    private readonly sample: readonly number[],
+    /** This gateway's samples. */
+    private readonly data: Pick<LocalData, 'shape' | 'stream'>,
     private readonly log: Logger,
   ) {}
 
@@ -35,11 +36,17 @@ export class Versions {
       );
     }
     const sample = artifact.info.input.shape.slice(1);
-    const mine = this.sample;
+    const mine = this.data.shape;
     if (sample.join() !== mine.join()) {
       throw new ProtocolError(
         'layout-mismatch',
         `the model takes samples of shape [${sample.join(', ')}]; this gateway has [${mine.join(', ')}]`,
+      );
+    }
+    if (manifest.stream !== this.data.stream) {
+      throw new ProtocolError(
+        'layout-mismatch',
+        'the model was made for windows cut in another way: data.stream must be the same here and in the cloud',
       );
     }
     return artifact;

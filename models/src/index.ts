@@ -17,6 +17,20 @@ export { DATA_SETS, type DataSetName, loadDataSet } from './data/sources.js';
 export { partitionBySite, partitionDirichlet, type Split, skew, splitByGroup, standardSplit } from './data/split.js';
 export { loadStandard, STANDARD_SETS, type StandardSet } from './data/standard.js';
 export { loadSteel, subset } from './data/steel.js';
+export {
+  CsvError,
+  CsvReader,
+  classIndex,
+  csvMapping,
+  parseTime,
+  type RowSink,
+  readCsv,
+  TIME_FORMATS,
+} from './data/stream/csv.js';
+export { blockOf, loadRecordings, type Recordings, recordingsSchema } from './data/stream/reference.js';
+export { type StreamConfig, streamDigest, streamSchema, streamShape } from './data/stream/schema.js';
+export type { StreamWindow } from './data/stream/window.js';
+export { type ChannelQuality, Windower } from './data/stream/windower.js';
 export { faultFrequencies, simulateVibration, type VibrationOptions } from './data/vibration.js';
 export { type FolderManifest, readArtifactFolder, writeArtifactFolder } from './folder.js';
 export { GraphBuilder, OPSET } from './onnx/builder.js';
@@ -26,7 +40,7 @@ export { DataType, ModelError, type ModelProto, parseModel, serializeModel } fro
 export { probeModel } from './onnx/probe.js';
 export { Random } from './random.js';
 export { createTrainer, ENGINES, type EngineName, requireEngine, type TrainerOptions } from './train/engine.js';
-export { Evaluator } from './train/evaluator.js';
+export { Evaluator, meanSquares } from './train/evaluator.js';
 export { OrtTrainer } from './train/ortTrainer.js';
 export {
   type Evaluation,

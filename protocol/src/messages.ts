@@ -53,6 +53,8 @@ export const schemas = {
     input: z.array(z.int().min(1)).max(8),
     classes: z.array(z.string().max(80)).max(10_000),
     simulatedData: z.boolean(),
+    /** Names how a stream is cut into windows: a gateway with another way must not train this model. */
+    stream: z.string().max(64).optional(),
     metrics: z.record(z.string().max(60), finite),
     /** On trial: only these edges take it, and their reports decide. */
     canary: z.array(id).min(1).max(10_000).optional(),
@@ -154,10 +156,14 @@ export const schemas = {
     type: z.literal('metrics'),
     edge: id,
     model: id,
-    event: z.enum(['trained', 'adopted', 'kept']),
+    /** quality: of the data since the last such report. drift: the data is not what it was; a round would be welcome. */
+    event: z.enum(['trained', 'adopted', 'kept', 'quality', 'drift']),
     round: count,
-    version: z.int().min(1),
+    /** In hand; 0: none yet. */
+    version: count,
     values: z.record(z.string().regex(/^[a-z][A-Za-z0-9]{0,59}$/), finite),
+    /** The same of single sensors. */
+    channels: z.record(id, z.record(z.string().regex(/^[a-z][A-Za-z0-9]{0,59}$/), finite)).optional(),
   }),
 } as const;
 

@@ -70,12 +70,12 @@ export class Lab {
     const { folder, batch, threads, say } = options;
     const artifact = await prepareArtifact(zoo, { loss: 'cross-entropy', batch, sample: data.shape });
     const trainer = await createTrainer(artifact, { engine: 'ort', threads });
-    const evaluator = await Evaluator.create(artifact.model, artifact.layout, threads);
+    const evaluator = await Evaluator.create(artifact.model, artifact.layout, threads, artifact.info.loss);
     return new Lab(artifact, trainer, evaluator, folder, batch, say);
   }
 
   async accuracy(weights: Float32Array, view: View): Promise<number> {
-    return (await this.evaluator.classify(weights, view)).accuracy;
+    return (await this.evaluator.evaluate(weights, view)).accuracy;
   }
 
   async train(plan: TrainingPlan): Promise<Float32Array> {

@@ -215,7 +215,11 @@ class Region {
       this.signer,
       this.#topics,
       config.model.id,
-      { classes: manifest.classes, simulated: manifest.simulatedData },
+      {
+        classes: manifest.classes,
+        simulated: manifest.simulatedData,
+        ...(manifest.stream !== undefined && { stream: manifest.stream }),
+      },
       config.publish.wholeBytes,
       config.broker.transfer,
       log,

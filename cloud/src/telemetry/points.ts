@@ -13,6 +13,7 @@ export const MEASUREMENTS = [
   'ecavg_guard',
   'ecavg_reception',
   'ecavg_edge',
+  'ecavg_quality',
   'ecavg_model',
   'ecavg_wire',
   'ecavg_reject',

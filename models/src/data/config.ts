@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { DataSet } from './dataset.js';
 import { DATA_SETS, loadDataSet } from './sources.js';
 import { partitionBySite, partitionDirichlet, type Split, standardSplit } from './split.js';
+import { streamSchema } from './stream/schema.js';
 
 /**
  * Which data a node uses and how the fleet shares it. The same settings on every node give the same
@@ -17,6 +18,8 @@ export const dataConfigSchema = z
     /** Number of gateways the data is shared between. */
     gateways: z.int().min(1).max(10_000).default(8),
     seed: z.int().min(0).default(1),
+    /** Windows of a site's own sensors in place of a data set. */
+    stream: streamSchema.optional(),
   })
   .prefault({});
 

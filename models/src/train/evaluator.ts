@@ -1,4 +1,5 @@
 import type { Layout } from '@ecavg/protocol';
+import { CLASS_LOSSES, type Loss, SOFT_LOSS } from '../autodiff/losses.js';
 import { sampleSize, type View } from '../data/dataset.js';
 import { ModelError, type ModelProto, serializeModel } from '../onnx/model.js';
 import { ort } from '../onnx/runtime.js';
@@ -15,15 +16,23 @@ export class Evaluator {
     private readonly layout: Layout,
     private readonly inputName: string,
     private readonly outputName: string,
+    private readonly rebuilds: boolean,
   ) {}
 
-  static async create(model: ModelProto, layout: Layout, threads = 1): Promise<Evaluator> {
+  /** @param loss what the model is trained with; one without classes says that it rebuilds its input. */
+  static async create(
+    model: ModelProto,
+    layout: Layout,
+    threads = 1,
+    loss: Loss = 'cross-entropy',
+  ): Promise<Evaluator> {
     const names = new Set(layout.tensors.map((s) => s.name));
     const input = model.graph?.input.find((i) => !names.has(i.name));
     const output = model.graph?.output[0];
     if (!input || !output) throw new ModelError('a model to evaluate has one input and one output');
     const session = await openSession(serializeModel(withWeightInputs(model, layout)), threads, 'the model');
-    return new Evaluator(session, layout, input.name, output.name);
+    const rebuilds = !CLASS_LOSSES.has(loss) && loss !== SOFT_LOSS;
+    return new Evaluator(session, layout, input.name, output.name, rebuilds);
   }
 
   /** Outputs of `count` samples in `x` (row-major), flat. */
@@ -40,7 +49,7 @@ export class Evaluator {
   async *#batches(
     weights: Float32Array,
     { data, indices }: View,
-  ): AsyncGenerator<{ chunk: Int32Array; out: Float32Array }> {
+  ): AsyncGenerator<{ chunk: Int32Array; x: Float32Array; out: Float32Array }> {
     const size = sampleSize(data);
     for (let from = 0; from < indices.length; from += BATCH) {
       const chunk = indices.subarray(from, from + BATCH);
@@ -48,7 +57,7 @@ export class Evaluator {
       chunk.forEach((index, i) => {
         data.read(index, x, i * size);
       });
-      yield { chunk, out: await this.run(weights, x, [chunk.length, ...data.shape]) };
+      yield { chunk, x, out: await this.run(weights, x, [chunk.length, ...data.shape]) };
     }
   }
 
@@ -65,10 +74,45 @@ export class Evaluator {
     return all;
   }
 
-  /** Cross-entropy and accuracy over a view; an empty view is refused. */
-  async classify(weights: Float32Array, view: View): Promise<Evaluation> {
+  /**
+   * How good a model is on a view. Of a classifier the cross-entropy and the accuracy. Of a model that rebuilds its input the mean
+   * squared error and, as accuracy, the share of the variance that it explains: 1 - error / variance, not below 0.
+   * @throws RangeError for an empty view.
+   */
+  async evaluate(weights: Float32Array, view: View): Promise<Evaluation> {
+    if (view.indices.length === 0) throw new RangeError('no samples to evaluate on');
+    return this.rebuilds ? this.#rebuild(weights, view) : this.#classify(weights, view);
+  }
+
+  /** Mean squared error of each sample of a view, for a model that rebuilds its input. */
+  async errors(weights: Float32Array, view: View): Promise<Float32Array> {
+    const size = sampleSize(view.data);
+    const errors = new Float32Array(view.indices.length);
+    let at = 0;
+    for await (const { x, out } of this.#batches(weights, view))
+      for (let i = 0; i < x.length; i += size)
+        errors[at++] = meanSquares(x.subarray(i, i + size), out.subarray(i, i + size));
+    return errors;
+  }
+
+  async #rebuild(weights: Float32Array, view: View): Promise<Evaluation> {
+    const size = sampleSize(view.data);
+    const samples = view.indices.length;
+    let [error, sum, squares] = [0, 0, 0];
+    for await (const { x, out } of this.#batches(weights, view))
+      for (const [i, v] of x.entries()) {
+        error += ((out[i] as number) - v) ** 2;
+        sum += v;
+        squares += v * v;
+      }
+    const n = samples * size;
+    const variance = Math.max(squares / n - (sum / n) ** 2, 1e-12);
+    const loss = error / n;
+    return { loss, accuracy: Number.isFinite(loss) ? Math.max(0, 1 - loss / variance) : 0, samples };
+  }
+
+  async #classify(weights: Float32Array, view: View): Promise<Evaluation> {
     const { data, indices } = view;
-    if (indices.length === 0) throw new RangeError('no samples to evaluate on');
     const classes = data.classes.length;
     let [loss, correct] = [0, 0];
     for await (const { chunk, out: logits } of this.#batches(weights, view)) {
@@ -86,6 +130,13 @@ export class Evaluator {
   async release(): Promise<void> {
     await this.session.release();
   }
+}
+
+/** Mean of the squared differences of two samples. */
+export function meanSquares(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (const [i, v] of a.entries()) sum += ((b[i] as number) - v) ** 2;
+  return sum / a.length;
 }
 
 function logSumExp(row: Float32Array): number {

@@ -52,9 +52,9 @@ describe('OrtTrainer', () => {
     test(`${name} learns, and its evaluation agrees with its training`, async () => {
       const { data, artifact, trainer } = await setup(name, shapes[name]);
       const evaluator = await Evaluator.create(artifact.model, artifact.layout);
-      const before = await evaluator.classify(artifact.weights, all(data));
+      const before = await evaluator.evaluate(artifact.weights, all(data));
       await trainer.train(all(data), { ...options, epochs: 12 });
-      const after = await evaluator.classify(trainer.getWeights(), all(data));
+      const after = await evaluator.evaluate(trainer.getWeights(), all(data));
       assert.ok(after.loss < before.loss * 0.5, `${before.loss} -> ${after.loss}`);
       assert.ok(after.accuracy > 0.85, String(after.accuracy));
       await trainer.release();

@@ -1,0 +1,150 @@
+import { createReadStream } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import { Readable } from 'node:stream';
+import { CsvError, matches, type RowSink, readCsv } from '@ecavg/models';
+import { readJson, SerialQueue, writeDurable } from '@ecavg/runtime';
+import { type FSWatcher, watch } from 'chokidar';
+import { z } from 'zod';
+import type { CsvConfig } from './config.js';
+import type { Source, SourceMeans } from './source.js';
+
+/** A file is taken once it has not grown for this long. */
+const STABLE_MS = 1000;
+/** New rows of a file that grows are read in pieces of this size. */
+const PIECE_BYTES = 4 << 20;
+const LINE_FEED = 10;
+
+/** By path: bytes dealt with. */
+const progressSchema = z.record(z.string(), z.number());
+
+/** What takes a recording whole. */
+export interface RecordingIntake {
+  recording(name: string, read: (sink: RowSink) => Promise<void>): Promise<number>;
+}
+
+/**
+ * CSV files, there already or to come. Each is a recording of its own, read once when it is complete; or, with `follow`, a log that
+ * grows, whose new rows join the readings of other sources. What was read is remembered over a restart.
+ */
+export class CsvSource implements Source {
+  readonly #queue = new SerialQueue();
+  readonly #folder: string;
+  readonly #stopped = new AbortController();
+  #watcher: FSWatcher | undefined;
+  #progress: Record<string, number> = {};
+
+  constructor(
+    private readonly config: CsvConfig,
+    private readonly means: SourceMeans & { readonly recordings: RecordingIntake },
+    /** Where it remembers what was read. */
+    private readonly file: string,
+  ) {
+    this.#folder = resolve(dirname(config.path));
+  }
+
+  async start(): Promise<void> {
+    this.#progress = (await readJson(this.file, progressSchema)) ?? {};
+    const { watch: stays, follow, path } = this.config;
+    const { log } = this.means;
+    const watcher = watch(this.#folder, {
+      depth: 0,
+      persistent: stays,
+      ...(!follow && { awaitWriteFinish: { stabilityThreshold: STABLE_MS, pollInterval: 100 } }),
+    });
+    this.#watcher = watcher;
+    const found = (file: string): void => {
+      if (matches([basename(path)], basename(file))) this.#schedule(resolve(file));
+    };
+    watcher.on('add', found).on('change', found);
+    watcher.on('error', (error) => log.error({ err: error, folder: this.#folder }, 'the folder can not be watched'));
+    await new Promise<void>((done) => watcher.once('ready', () => done()));
+    if (!stays) await watcher.close();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped.abort(new Error('stopping'));
+    await this.#watcher?.close();
+    await this.#queue.idle();
+  }
+
+  #schedule(file: string): void {
+    void this.#queue.run(async () => {
+      if (this.#stopped.signal.aborted) return;
+      try {
+        await (this.config.follow ? this.#follow(file) : this.#recording(file));
+      } catch (error) {
+        if (this.#stopped.signal.aborted) return;
+        if (error instanceof CsvError) this.means.intake.bad('file', error.message);
+        else this.means.log.error({ err: error, file }, 'the file could not be read');
+      }
+    });
+  }
+
+  async #recording(file: string): Promise<void> {
+    const { log, recordings, stream } = this.means;
+    const { size } = await stat(file);
+    const before = this.#progress[file];
+    if (before !== undefined) {
+      if (before !== size) log.warn({ file }, 'a recording changed after it was read: give new data a new file');
+      return;
+    }
+    const input = createReadStream(file, { signal: this.#stopped.signal });
+    const windows = await recordings.recording(file, (sink) =>
+      readCsv(input, { mapping: this.config, stream, file: basename(file) }, sink),
+    );
+    log.info({ file, windows }, 'recording read');
+    await this.#remember(file, size);
+  }
+
+  /** Reads what came since, up to the last whole line. */
+  async #follow(file: string): Promise<void> {
+    const { intake, stream } = this.means;
+    const handle = await open(file, 'r');
+    try {
+      const { size } = await handle.stat();
+      let offset = this.#progress[file] ?? 0;
+      // Rotated: the name stands for a new file.
+      if (offset > size) offset = 0;
+      const header = await headerOf(handle);
+      if (header === undefined) return;
+      offset = Math.max(offset, header.length);
+      while (offset < size) {
+        const piece = Buffer.alloc(Math.min(PIECE_BYTES, size - offset));
+        const { bytesRead } = await handle.read(piece, 0, piece.length, offset);
+        const end = piece.subarray(0, bytesRead).lastIndexOf(LINE_FEED) + 1;
+        if (end === 0) break;
+        await readCsv(
+          Readable.from([header, piece.subarray(0, end)]),
+          { mapping: this.config, stream, file: basename(file) },
+          {
+            reading: (channel, at, value) => intake.reading(channel, at, value),
+            label: (at, name) => intake.label(at, name),
+            bad: (why) => intake.bad('row', why),
+          },
+        );
+        offset += end;
+        await this.#remember(file, offset);
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async #remember(file: string, bytes: number): Promise<void> {
+    this.#progress[file] = bytes;
+    await writeDurable(this.file, JSON.stringify(this.#progress));
+  }
+}
+
+/** The first line with its end; undefined while it is not whole. */
+async function headerOf(handle: Awaited<ReturnType<typeof open>>): Promise<Buffer | undefined> {
+  const head = Buffer.alloc(65_536);
+  const { bytesRead } = await handle.read(head, 0, head.length, 0);
+  const end = head.subarray(0, bytesRead).indexOf(LINE_FEED) + 1;
+  return end > 0 ? head.subarray(0, end) : undefined;
+}
+
+/** Where a source of this number remembers what it read. */
+export const progressFile = (dataDir: string, index: number): string =>
+  join(dataDir, 'samples', `source-${index}.json`);

@@ -1,0 +1,81 @@
+import { parseTime } from '@ecavg/models';
+import type { MqttClient } from '@ecavg/runtime';
+import { compile, type JSONPathQuery, type JSONValue } from 'json-p3';
+import type { MqttJsonConfig } from './config.js';
+import { channelPlaces, type MqttMeans, type Source, subscribeSource } from './source.js';
+
+/** A larger message is no sensor's. */
+const MAX_BYTES = 4 << 20;
+
+/** Sensors that publish JSON: what path expressions find in a message are readings. */
+export class MqttJsonSource implements Source {
+  readonly #paths: readonly { readonly channel: number; readonly of: JSONPathQuery }[];
+  readonly #time: JSONPathQuery | undefined;
+  readonly #label: JSONPathQuery | undefined;
+  #client: MqttClient | undefined;
+
+  /** @param field where the source stands in the settings, for errors. */
+  constructor(
+    private readonly config: MqttJsonConfig,
+    private readonly means: MqttMeans,
+    field: string,
+  ) {
+    this.#paths = channelPlaces(means.stream, config.channels, `${field}.channels`).map(({ channel, of }) => ({
+      channel,
+      of: compile(of),
+    }));
+    this.#time = config.time && compile(config.time.path);
+    this.#label = config.label === undefined ? undefined : compile(config.label);
+  }
+
+  async start(): Promise<void> {
+    const { config, means } = this;
+    this.#client = subscribeSource(means, config.broker, [config.topic], (topic, payload) => this.take(topic, payload));
+  }
+
+  async stop(): Promise<void> {
+    await this.#client?.endAsync(true);
+  }
+
+  /** Takes one message; what can't be used of it is counted. */
+  take(topic: string, payload: Uint8Array, now = Date.now()): void {
+    const { intake } = this.means;
+    let message: JSONValue;
+    try {
+      if (payload.length > MAX_BYTES) throw new Error(`${payload.length} bytes; the limit is ${MAX_BYTES}`);
+      message = JSON.parse(Buffer.from(payload).toString('utf8')) as JSONValue;
+    } catch (error) {
+      return intake.bad('not-json', `${topic}: ${(error as Error).message}`);
+    }
+    const at = this.#timeOf(message, now);
+    if (at === undefined) return intake.bad('no-time', `${topic}: no time at ${this.config.time?.path}`);
+    const label = this.#label?.query(message).values()[0];
+    if (label !== undefined) intake.label(at, label === null ? '' : String(label));
+    for (const { channel, of } of this.#paths) {
+      const values = of.query(message).values().flat();
+      this.#readings(topic, channel, at, values);
+    }
+  }
+
+  #timeOf(message: JSONValue, now: number): number | undefined {
+    if (!this.#time || !this.config.time) return now;
+    const [value] = this.#time.query(message).values();
+    if (typeof value !== 'string' && typeof value !== 'number') return undefined;
+    const at = parseTime(value, this.config.time.format);
+    return Number.isFinite(at) ? at : undefined;
+  }
+
+  #readings(topic: string, channel: number, at: number, values: readonly unknown[]): void {
+    const { intake, stream } = this.means;
+    const step = 1000 / (this.config.sampleHz ?? stream.rateHz);
+    for (const [i, value] of values.entries()) {
+      const time = at - (values.length - 1 - i) * step;
+      if (value === null) intake.gone(channel, time);
+      else if (typeof value === 'number') intake.reading(channel, time, value);
+      else if (typeof value === 'boolean') intake.reading(channel, time, value ? 1 : 0);
+      else if (typeof value === 'string' && value.trim() !== '' && Number.isFinite(Number(value)))
+        intake.reading(channel, time, Number(value));
+      else intake.bad('not-a-number', `${topic}: ${JSON.stringify(value).slice(0, 80)}`);
+    }
+  }
+}
