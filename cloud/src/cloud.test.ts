@@ -165,7 +165,7 @@ describe('round store', () => {
   });
 });
 
-const SOURCE = { from: 'mlp', batch: 4 };
+const SOURCE = { from: 'mlp', batch: 4, optimizer: 'sgd' as const };
 
 describe('registry', () => {
   test('versions form a chain that survives a restart, and damage is noticed', async () => {
@@ -234,10 +234,11 @@ describe('registry', () => {
     const folder = join(root, 'source');
     await (await Registry.open(folder, SOURCE)).add(artifact, { round: 0, createdAt: 1, metrics: {} });
     await assert.rejects(
-      Registry.open(folder, { from: 'cnn-small', batch: 4 }),
-      (e) => e instanceof ConfigError && /made from mlp with batch 4; the settings say cnn-small/.test(e.message),
+      Registry.open(folder, { from: 'cnn-small', batch: 4, optimizer: 'sgd' }),
+      (e) =>
+        e instanceof ConfigError && /made from mlp with batch 4 and sgd; the settings say cnn-small/.test(e.message),
     );
-    await assert.rejects(Registry.open(folder, { from: 'mlp', batch: 8 }), ConfigError);
+    await assert.rejects(Registry.open(folder, { from: 'mlp', batch: 8, optimizer: 'sgd' }), ConfigError);
     writeFileSync(join(folder, 'index.json'), '{"format": 1, "vers');
     await assert.rejects(Registry.open(folder, SOURCE), /index\.json is damaged: restore it/);
   });

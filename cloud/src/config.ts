@@ -35,6 +35,8 @@ export const cloudConfigSchema = z.strictObject({
     /** ... or a float32 `.onnx` of your own. */
     file: z.string().optional(),
     seed: z.int().min(0).default(1),
+    /** Of every training, on every node. Models that rebuild their input hardly learn with sgd; adamw wants learning rates near 0.003 to 0.01. */
+    optimizer: z.enum(['sgd', 'adamw']).default('sgd'),
     /** Samples in a training step, on every node. */
     batch: z.int().min(1).max(65_536).default(32),
   }),

@@ -85,7 +85,11 @@ export class FleetModel {
     await requireEngine(config);
     const reference = await Judge.reference(config, (why) => log.warn({ why }, 'reference recordings'));
     requireClasses(config, reference.guard.data);
-    const source = { from: config.model.file ?? config.model.architecture, batch: config.model.batch };
+    const source = {
+      from: config.model.file ?? config.model.architecture,
+      batch: config.model.batch,
+      optimizer: config.model.optimizer,
+    };
     const registry = await Registry.open(join(config.dataDir, 'models', model), source);
     if (!registry.head) await registerInitial(config, registry, reference.guard);
     if (!registry.head) throw new Error('the initial model was not registered');
@@ -262,7 +266,7 @@ function askedFor(
 
 /** The cloud ships the model that every edge starts from, so that their weights can be averaged. */
 async function registerInitial(config: CloudConfig, registry: Registry, { data }: View): Promise<void> {
-  const { architecture, file, seed, batch } = config.model;
+  const { architecture, file, seed, batch, optimizer } = config.model;
   const model: ModelProto = file
     ? parseModel(await readFile(file))
     : zooModel(architecture, { input: data.shape, classes: data.classes.length, seed });
@@ -273,7 +277,12 @@ async function registerInitial(config: CloudConfig, registry: Registry, { data }
         ? `model ${architecture} tells classes apart, and the data has none: take sensor-autoencoder`
         : `model ${architecture} rebuilds its input and tells no classes apart: take another, or leave data.stream.classes out`,
     );
-  const artifact: Artifact = await prepareArtifact(model, { loss, batch, sample: data.shape });
+  const artifact: Artifact = await prepareArtifact(model, {
+    loss,
+    batch,
+    sample: data.shape,
+    optimizer: { type: optimizer },
+  });
   const { shape } = artifact.info.output;
   if (loss === 'cross-entropy' && (shape.length !== 2 || shape[1] !== data.classes.length)) {
     throw new ConfigError(

@@ -28,7 +28,11 @@ const versionSchema = z.object({
 /** One accepted version of a model. */
 export type Version = z.infer<typeof versionSchema>;
 
-const sourceSchema = z.object({ from: z.string(), batch: z.int() });
+const sourceSchema = z.object({
+  from: z.string(),
+  batch: z.int(),
+  optimizer: z.enum(['sgd', 'adamw']).default('sgd'),
+});
 
 /** What the initial model was made from: an architecture or a file, and the batch of its training graph. */
 export type ModelSource = z.infer<typeof sourceSchema>;
@@ -66,9 +70,10 @@ export class Registry {
   /** @throws ConfigError where the folder holds versions of another source. */
   static async open(folder: string, source: ModelSource): Promise<Registry> {
     const index = await readIndex(folder);
-    if (index && (index.source.from !== source.from || index.source.batch !== source.batch)) {
+    const text = ({ from, batch, optimizer }: ModelSource): string => `${from} with batch ${batch} and ${optimizer}`;
+    if (index && text(index.source) !== text(source)) {
       throw new ConfigError(
-        `${folder} holds versions made from ${index.source.from} with batch ${index.source.batch}; the settings say ${source.from} with batch ${source.batch}: take another model.id or dataDir, or put the settings back`,
+        `${folder} holds versions made from ${text(index.source)}; the settings say ${text(source)}: take another model.id or dataDir, or put the settings back`,
       );
     }
     return new Registry(folder, source, index);

@@ -151,6 +151,13 @@ export class TestFleet {
     for (let change = changes.next(); !has(); change = changes.next()) await change;
   }
 
+  /** Waits until a daemon's log has a line like this. */
+  async logged(name: string, line: RegExp): Promise<void> {
+    const file = join(this.folder, 'logs', `${name}.log`);
+    const changes = watch(file, { signal: AbortSignal.timeout(60_000) })[Symbol.asyncIterator]();
+    for (let change = changes.next(); !line.test(readFileSync(file, 'utf8')); change = changes.next()) await change;
+  }
+
   /** The last lines of every daemon's log, for the message of a test that failed. */
   logs(lines = 12): string {
     const folder = join(this.folder, 'logs');
