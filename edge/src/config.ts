@@ -2,6 +2,7 @@ import { dataConfigSchema, ENGINES, SCHEDULES, WIDTH_STEP } from '@ecavg/models'
 import { IDENTIFIER } from '@ecavg/protocol';
 import { brokerSchema, logSchema } from '@ecavg/runtime';
 import { z } from 'zod';
+import { inferSchema } from './inference/config.js';
 import { driftSchema } from './samples/drift.js';
 import { sourceSchema } from './sources/config.js';
 
@@ -101,6 +102,8 @@ export const edgeConfigSchema = z.strictObject({
       tokenFile: z.string().optional(),
     })
     .prefault({}),
+  /** Answers to sensors that ask the model in service. */
+  infer: inferSchema,
   /** Also measure models on the common test set, which no node trains on; for demonstrations. */
   reportTest: z.boolean().default(false),
   /** An update without a receipt is sent again after this long. */

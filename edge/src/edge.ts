@@ -32,6 +32,7 @@ import {
 import { encodeAgain } from './coding.js';
 import type { EdgeConfig } from './config.js';
 import { type LocalData, openLocalData } from './data.js';
+import { InferenceDesk } from './inference/desk.js';
 import { Learner, type Values } from './learner.js';
 import { Link } from './link.js';
 import { StreamDesk } from './samples/desk.js';
@@ -108,6 +109,7 @@ class Gateway {
   #fetching = new AbortController();
   /** What a stream of readings needs. */
   readonly #desk: StreamDesk | undefined;
+  readonly #inference: InferenceDesk | undefined;
   #retry: NodeJS.Timeout | undefined;
   #again: NodeJS.Timeout | undefined;
 
@@ -137,10 +139,12 @@ class Gateway {
     this.#sharing = new Sharing(config, data, store, identity.signer);
     this.#downloads = new Downloader(this.#client, this.#topics, config.model, log);
     this.#versions = new Versions(store, this.#downloads, data, log);
+    if (config.infer.enabled) this.#inference = this.#openInference();
     if (data instanceof StreamData) this.#desk = this.#openDesk(data);
   }
 
   async start(): Promise<void> {
+    await this.#inference?.start();
     this.#outbox = await this.store.outbox((why) => this.log.error({ why }, 'the outbox was damaged and is set aside'));
     this.#done = this.#outbox?.round ?? 0;
     this.#client.on('connect', () => this.#connected());
@@ -148,6 +152,29 @@ class Gateway {
     this.#client.on('message', (topic, payload) => this.#message(topic, payload));
     if (this.#client.connected) this.#connected();
     await this.#desk?.start();
+  }
+
+  #openInference(): InferenceDesk {
+    const { config, data, store, log } = this;
+    const { edge, model } = config;
+    return new InferenceDesk({
+      config: config.infer,
+      topics: this.#topics,
+      edge,
+      model,
+      data,
+      store,
+      log,
+      publish: (topic, payload) => this.#publish(topic, payload),
+      report: (values) =>
+        this.#report('served', this.#round?.round ?? 0, this.#artifact?.manifest.version ?? 0, values),
+    });
+  }
+
+  /** What the learner has in service now answers requests from here on. */
+  async #serve(version: number): Promise<void> {
+    const servable = this.#inference && this.#learner.servable(version);
+    if (servable) await this.#inference?.serve(servable);
   }
 
   #openDesk(data: StreamData): StreamDesk {
@@ -183,6 +210,7 @@ class Gateway {
     clearTimeout(this.#again);
     await this.#desk?.stop();
     await this.#queue.idle();
+    await this.#inference?.stop();
     if (this.#client.connected) {
       const farewell = Buffer.from(this.#status(false));
       const sent = this.#client.publishAsync(this.#topics.status(this.config.edge), farewell, { qos: 1, retain: true });
@@ -200,6 +228,7 @@ class Gateway {
       this.#topics.canary(model),
       this.#topics.round(model),
       this.#topics.receipt(edge, model),
+      ...(this.#inference ? [this.#inference.topic] : []),
     ];
     this.#client.subscribe(topics, { qos: 1 }, (error) => {
       if (error) this.log.warn({ err: error }, 'subscription failed');
@@ -212,7 +241,7 @@ class Gateway {
   }
 
   #message(topic: string, payload: Uint8Array): void {
-    if (this.#downloads.accept(topic, payload)) return;
+    if (this.#downloads.accept(topic, payload) || this.#inference?.accept(topic, payload)) return;
     const { edge, model } = this.config;
     try {
       if (topic === this.#topics.manifest(model)) this.#onManifest(decodeMessage('manifest', payload));
@@ -317,6 +346,7 @@ class Gateway {
     const bytesDown = this.#downloads.bytes - before;
     this.log.info({ version, adopted, ...values, bytesDown }, adopted ? 'adopted version' : 'kept the local model');
     this.#reported = { event: adopted ? 'adopted' : 'kept', values: { ...values, bytesDown: 0 } };
+    await this.#serve(version);
     const shared = await this.#sharing.wanted(manifest, artifact);
     const asked = shared.some((s) => s.kind === 'features') ? { sharesFeatures: 1 } : {};
     this.#report(this.#reported.event, round, version, { ...values, bytesDown, ...asked });
@@ -346,6 +376,7 @@ class Gateway {
       this.log.info({ round: round.round, ...values }, 'trained');
       this.#report('trained', round.round, round.base.version, values);
       this.#send();
+      await this.#serve(round.base.version);
     } catch (error) {
       if (abort.signal.aborted) {
         this.log.info({ round: round.round }, 'stopped training: the round is over');

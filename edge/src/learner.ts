@@ -9,6 +9,7 @@ import {
   type Slice,
   sliceArtifact,
   type Trainer,
+  updateArtifact,
   type View,
 } from '@ecavg/models';
 import { type Layout, type RoundMessage, type Signer, sha256Hex } from '@ecavg/protocol';
@@ -17,6 +18,7 @@ import { type Chosen, chooseModel } from './adoption.js';
 import { encodeEntry } from './coding.js';
 import type { EdgeConfig } from './config.js';
 import type { LocalData } from './data.js';
+import type { Servable } from './inference/service.js';
 import { LocalTensors } from './localTensors.js';
 import type { EdgeStore, Memory, OutboxEntry } from './store.js';
 
@@ -30,6 +32,8 @@ interface Engines {
   /** The part of the model that this gateway trains; undefined: all of it. */
   readonly slice: Slice | undefined;
   readonly local: LocalTensors;
+  /** The model that is trained and served here. */
+  readonly mine: Artifact;
   /** sha256 of the training graph that they were made for. */
   readonly graph: string;
 }
@@ -140,6 +144,16 @@ export class Learner {
     return { entry, values: { ...values, bytes: entry.blob.length, bytesFloat32: artifact.layout.total * 4 } };
   }
 
+  /** The model in service as a file; undefined before the first version. @param version it was made from. */
+  servable(version: number): Servable | undefined {
+    const weights = this.#serving;
+    if (!weights || !this.#engines) return undefined;
+    const { mine } = this.#engines;
+    const { infer: onnx, info } = updateArtifact(mine, weights);
+    const own = weights !== this.#version;
+    return { onnx, loss: info.loss, shape: info.input.shape.slice(1), version, own };
+  }
+
   /** Of the updates that are made here; undefined before the first version. */
   get layout(): Layout | undefined {
     return this.#engines?.trainer.layout;
@@ -175,6 +189,7 @@ export class Learner {
       evaluator: await Evaluator.create(mine.model, mine.layout, threads, mine.info.loss),
       slice: sliced?.slice,
       local,
+      mine,
       graph,
     };
     return this.#engines;

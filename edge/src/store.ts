@@ -114,6 +114,15 @@ export class EdgeStore {
     await writeDurable(join(this.folder, 'shared-samples'), String(count));
   }
 
+  /** The model in service when this gateway was last running. */
+  serving(): Promise<Uint8Array | undefined> {
+    return readIfThere(join(this.folder, 'serving'));
+  }
+
+  async saveServing(packed: Uint8Array): Promise<void> {
+    await writeDurable(join(this.folder, 'serving'), packed);
+  }
+
   async saveLocalTensors(layout: string, values: Float32Array): Promise<void> {
     await writeDurable(join(this.folder, 'local-tensors'), pack({ layout, values: toBytes(values) }));
   }

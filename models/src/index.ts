@@ -42,6 +42,7 @@ export { Random } from './random.js';
 export { createTrainer, ENGINES, type EngineName, requireEngine, type TrainerOptions } from './train/engine.js';
 export { Evaluator, meanSquares } from './train/evaluator.js';
 export { OrtTrainer } from './train/ortTrainer.js';
+export { type Prediction, Predictor } from './train/predictor.js';
 export {
   type Evaluation,
   SCHEDULES,

@@ -25,6 +25,8 @@ export {
   type MessageType,
   type MetricsMessage,
   type Receipt,
+  type RequestMessage,
+  type ResultMessage,
   type RoundMessage,
   SCHEMA_VERSION,
   type ShareChunk,

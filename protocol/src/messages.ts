@@ -150,14 +150,47 @@ export const schemas = {
     /** Bit i (from the lowest of the first byte) is set where chunk i has not arrived. */
     missing: bytes.optional(),
   }),
+  /** sensor -> edge: one sample to be put through the model in service. The same as JSON has `x` as a list of numbers, and needs no `v` and `type`. */
+  request: z.object({
+    ...head,
+    type: z.literal('request'),
+    id: z.string().max(100),
+    /** The sample's values as the model takes them: float32, little-endian, row by row. */
+    x: bytes,
+  }),
+  /** edge -> sensor: what the model says of a sample, or why there is no answer. */
+  result: z.object({
+    ...head,
+    type: z.literal('result'),
+    id: z.string().max(100),
+    edge: id,
+    model: id,
+    error: z.enum(['overloaded', 'no-model', 'bad-request', 'failed']).optional(),
+    detail: z.string().max(500).optional(),
+    version: z.int().min(1).optional(),
+    /** The gateway's own model, made from that version. */
+    own: z.boolean().optional(),
+    class: z.string().max(80).optional(),
+    label: count.optional(),
+    probability: finite.optional(),
+    /** How unusual the sample is; above `threshold` it is an anomaly. */
+    score: finite.optional(),
+    threshold: finite.optional(),
+    anomaly: z.boolean().optional(),
+    latencyMs: finite.optional(),
+    /** Of a window of the gateway's own stream: its first and last tick, and the share of it that was measured. */
+    startMs: millis.optional(),
+    endMs: millis.optional(),
+    present: finite.optional(),
+  }),
   /** edge -> cloud: what an edge measured. Accuracies in [0, 1]. */
   metrics: z.object({
     ...head,
     type: z.literal('metrics'),
     edge: id,
     model: id,
-    /** quality: of the data since the last such report. drift: the data is not what it was; a round would be welcome. */
-    event: z.enum(['trained', 'adopted', 'kept', 'quality', 'drift']),
+    /** quality: of the data since the last such report. drift: the data is not what it was; a round would be welcome. served: requests for inference since the last such report. */
+    event: z.enum(['trained', 'adopted', 'kept', 'quality', 'drift', 'served']),
     round: count,
     /** In hand; 0: none yet. */
     version: count,
@@ -176,6 +209,8 @@ export type UpdateChunk = Message<'update'>;
 export type ShareChunk = Message<'share'>;
 export type Receipt = Message<'receipt'>;
 export type MetricsMessage = Message<'metrics'>;
+export type RequestMessage = Message<'request'>;
+export type ResultMessage = Message<'result'>;
 
 type Body<T extends MessageType> = Omit<Message<T>, 'v' | 'type'>;
 

@@ -61,6 +61,10 @@ export class Topics {
   metrics(edge: string): string {
     return `${this.base}/edge/${identifier(edge, 'edge')}/metrics`;
   }
+  /** Requests for inference, and their results. */
+  infer(edge: string, model: string, what: 'request' | 'result'): string {
+    return `${this.base}/edge/${identifier(edge, 'edge')}/infer/${identifier(model, 'model')}/${what}`;
+  }
   /**
    * What the cloud subscribes to: every edge topic but inference traffic (one level deeper). Wide on
    * purpose, so that a mistyped topic is answered instead of ignored.

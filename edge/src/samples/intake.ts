@@ -8,8 +8,8 @@ import type { Origin, SampleStore } from './sampleStore.js';
 const AHEAD_MS = 24 * 3600_000;
 const LOG_GAP_MS = 60_000;
 
-/** What becomes of a window once it is in the store, or not. */
-export type Listener = (window: StreamWindow, origin: Origin) => void;
+/** Hears of every window, and whether it is of now. */
+export type Listener = (window: StreamWindow, live: boolean) => void;
 
 /** Brings what sources read into windows, and these into the store. */
 export class StreamIntake implements Intake {
@@ -85,7 +85,7 @@ export class StreamIntake implements Intake {
     } catch (error) {
       this.#count('notStored', (error as Error).message);
     }
-    this.listener(window, origin);
+    this.listener(window, origin.recording === '');
   }
 
   /** Counts what can't be used, and logs the first of a kind in a while. */

@@ -29,7 +29,7 @@ export class StreamData implements LocalData {
   readonly #drift: DriftMonitor;
   readonly #sources: readonly Source[];
   #known = 0;
-  /** Called with every window; set before `start`. */
+  /** Called with every window of live sources; set before `start`. */
   onWindow: (window: StreamWindow) => void = () => {};
   /** Called where a channel, or the model's score, is not what it was. */
   onDrift: (drift: Drift) => void = () => {};
@@ -62,7 +62,13 @@ export class StreamData implements LocalData {
       log,
     );
     this.#drift = new DriftMonitor(data.drift, normal);
-    const intake = new StreamIntake(settings, this.#store, this.quality, (window) => this.#window(window), log);
+    const intake = new StreamIntake(
+      settings,
+      this.#store,
+      this.quality,
+      (window, live) => this.#window(window, live),
+      log,
+    );
     const means = { stream: settings, intake, log, broker: config.broker, login, recordings: intake };
     this.#sources = data.sources.map((source, i): Source => {
       const field = `data.sources.${i}`;
@@ -138,9 +144,9 @@ export class StreamData implements LocalData {
     this.#store.close();
   }
 
-  #window(window: StreamWindow): void {
+  #window(window: StreamWindow, live: boolean): void {
     for (const [c, { name }] of this.settings.channels.entries()) this.#follow(name, window.means[c] as number);
-    this.onWindow(window);
+    if (live) this.onWindow(window);
     if (this.#known === 0 && this.ready) {
       this.#known = this.samples;
       this.onReady();

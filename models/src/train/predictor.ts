@@ -1,0 +1,83 @@
+import { CLASS_LOSSES, type Loss, SOFT_LOSS } from '../autodiff/losses.js';
+import { sampleSize, type View } from '../data/dataset.js';
+import { inspectModel } from '../onnx/inspect.js';
+import { parseModel } from '../onnx/model.js';
+import { ort } from '../onnx/runtime.js';
+import { openSession } from '../onnx/session.js';
+import { meanSquares } from './evaluator.js';
+
+const BATCH = 64;
+
+/** What a model says of one sample. */
+export interface Prediction {
+  /** Class with the largest output, and its softmax probability; undefined for models that rebuild their input. */
+  readonly label?: number;
+  readonly probability?: number;
+  /** How unusual the sample is: the mean squared error of what was rebuilt, or 1 less the probability. NaN where the model is broken. */
+  readonly score: number;
+}
+
+/** One version of a model in service: its weights are part of the session, so that the runtime lays them out once. */
+export class Predictor {
+  private constructor(
+    private readonly session: ort.InferenceSession,
+    private readonly input: string,
+    private readonly output: string,
+    /** Of one sample. */
+    readonly shape: readonly number[],
+    private readonly rebuilds: boolean,
+  ) {}
+
+  /** @param onnx an inference model with its weights; @param loss what it was trained with; @param shape of one sample. */
+  static async create(onnx: Uint8Array, loss: Loss, shape: readonly number[], threads = 1): Promise<Predictor> {
+    const { input, output } = inspectModel(parseModel(onnx));
+    const rebuilds = !CLASS_LOSSES.has(loss) && loss !== SOFT_LOSS;
+    const session = await openSession(onnx, threads, 'the model');
+    const made = new Predictor(session, input.name, output.name, shape, rebuilds);
+    // The first run is slower than those after it.
+    await made.predict(new Float32Array(made.size), 1);
+    return made;
+  }
+
+  /** Values of one sample. */
+  get size(): number {
+    return this.shape.reduce((a, d) => a * d, 1);
+  }
+
+  /** @param x `count` samples, one after another. */
+  async predict(x: Float32Array, count: number): Promise<Prediction[]> {
+    const feeds = { [this.input]: new ort.Tensor('float32', x, [count, ...this.shape]) };
+    const out = (await this.session.run(feeds))[this.output]?.data as Float32Array;
+    const width = out.length / count;
+    return Array.from({ length: count }, (_, i) => {
+      const row = out.subarray(i * width, (i + 1) * width);
+      if (this.rebuilds) return { score: meanSquares(x.subarray(i * this.size, (i + 1) * this.size), row) };
+      return classified(row);
+    });
+  }
+
+  /** The scores of a view's samples, in its order. */
+  async scores({ data, indices }: View): Promise<Float32Array> {
+    const size = sampleSize(data);
+    const scores = new Float32Array(indices.length);
+    for (let from = 0; from < indices.length; from += BATCH) {
+      const chunk = indices.subarray(from, from + BATCH);
+      const x = new Float32Array(chunk.length * size);
+      for (const [i, index] of chunk.entries()) data.read(index, x, i * size);
+      for (const [i, { score }] of (await this.predict(x, chunk.length)).entries()) scores[from + i] = score;
+    }
+    return scores;
+  }
+
+  async release(): Promise<void> {
+    await this.session.release();
+  }
+}
+
+function classified(logits: Float32Array): Prediction {
+  const max = Math.max(...logits);
+  let sum = 0;
+  for (const v of logits) sum += Math.exp(v - max);
+  const probability = 1 / sum;
+  return { label: logits.indexOf(max), probability, score: 1 - probability };
+}
