@@ -1,19 +1,14 @@
-import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Artifact, ModelError, requireEngine } from '@ecavg/models';
 import {
   decodeMessage,
   encodeMessage,
-  enrolmentProof,
   type Manifest,
   type MetricsMessage,
   ProtocolError,
   type Receipt,
   type RoundMessage,
-  Signer,
   Topics,
-  tokenHash,
 } from '@ecavg/protocol';
 import {
   connectBroker,
@@ -21,64 +16,35 @@ import {
   Flow,
   type Logger,
   type MqttClient,
-  RETRY_REASONS,
-  readOrCreate,
-  readSecret,
-  Sender,
   SerialQueue,
   type Service,
-  Trust,
 } from '@ecavg/runtime';
-import { encodeAgain } from './coding.js';
 import type { EdgeConfig } from './config.js';
 import { type LocalData, openLocalData } from './data.js';
+import { type Identity, openIdentity } from './identity.js';
 import { InferenceDesk } from './inference/desk.js';
 import { Learner, type Values } from './learner.js';
-import { Link } from './link.js';
 import { StreamDesk } from './samples/desk.js';
 import { StreamData } from './samples/streamData.js';
-import { type Kind, Sharing } from './sharing.js';
-import { EdgeStore, type Memory, type OutboxEntry } from './store.js';
+import { EdgeStore, type Memory } from './store.js';
+import { Uplink } from './uplink.js';
 import { Versions } from './versions.js';
 
 const SOFTWARE = 'ecavg 0.1.0';
 const FAREWELL_MS = 1000;
 
-/** Refusals of a sound update: what it carried goes into the next one by error feedback. */
-const GIVE_BACK = new Set(['round-closed', 'base-mismatch', 'duplicate', 'reference-mismatch']);
-
 /** Starts a gateway: it follows the model and round topics until it is stopped. */
 export async function startEdge(config: EdgeConfig, log: Logger): Promise<Service> {
   await requireEngine(config.train);
-  const signer = Signer.fromPem(await readOrCreate(join(config.dataDir, 'key.pem'), () => Signer.generate().toPem()));
-  const trust = await Trust.open(config.dataDir, config.trust.cloudKey);
-  const login = await brokerLogin(config);
-  const data = await openLocalData(config, login, log);
   const store = new EdgeStore(config.dataDir);
-  const identity = { signer, trust, session: await store.nextSession(), login };
+  const identity = await openIdentity(config, store);
+  const data = await openLocalData(config, identity.login, log);
   const gateway = new Gateway(config, data, store, identity, log);
   await gateway.start();
   return {
     ready: { edge: config.edge, samples: data.samples, simulatedData: data.simulated },
     stop: () => gateway.stop(),
   };
-}
-
-/** How this gateway names itself to a broker that knows users; with a one-time token, the password is its own. */
-async function brokerLogin({ broker, edge, dataDir }: EdgeConfig): Promise<{ username?: string; password?: string }> {
-  const username = broker.passwordFile || broker.enrolTokenFile || broker.certFile ? { username: edge } : {};
-  if (!broker.enrolTokenFile) return username;
-  const password = await readOrCreate(join(dataDir, 'broker-password'), () => randomBytes(18).toString('base64url'));
-  return { ...username, password: `${readSecret(broker.enrolTokenFile)}:${password}` };
-}
-
-/** Who this gateway is, and whom it believes. */
-interface Identity {
-  readonly signer: Signer;
-  readonly trust: Trust;
-  /** Start of this run: orders a late last will against a rebirth. */
-  readonly session: number;
-  readonly login: { readonly username?: string; readonly password?: string };
 }
 
 class Gateway {
@@ -88,13 +54,8 @@ class Gateway {
   readonly #downloads: Downloader;
   readonly #versions: Versions;
   readonly #queue = new SerialQueue();
-  readonly #link = new Link();
   readonly #flow: Flow;
-  readonly #updates: Sender;
-  readonly #shares: Sender;
-  readonly #sharing: Sharing;
-  /** What waits to be shared of the version in hand. */
-  #toShare: { id: string; blob: Uint8Array; kind: Kind; base: string }[] = [];
+  readonly #uplink: Uplink;
   /** The last report on a version: said again where the cloud offers the same version once more. */
   #reported: { event: 'adopted' | 'kept'; values: Values } | undefined;
   readonly #stopped = new AbortController();
@@ -103,7 +64,6 @@ class Gateway {
   #round: RoundMessage | undefined;
   /** Newest round that an update was made for; a round is trained once. */
   #done = 0;
-  #outbox: OutboxEntry | undefined;
   #training: { round: number; abort: AbortController } | undefined;
   /** Ends the download in progress: its chunks go away when a newer version is published. */
   #fetching = new AbortController();
@@ -126,17 +86,8 @@ class Gateway {
     const clientId = `ecavg-${config.fleet}-edge-${config.edge}`;
     this.#client = connectBroker(config.broker, { clientId, will, persistent: true, ...identity.login }, log);
     this.#flow = new Flow(this.#client, config.broker.transfer);
-    const { resendSeconds, broker } = config;
-    const means = {
-      client: this.#client,
-      flow: this.#flow,
-      chunkBytes: broker.transfer.chunkBytes,
-      resendSeconds,
-      log,
-    };
-    this.#updates = new Sender(means, (blob) => this.#link.sending(blob));
-    this.#shares = new Sender(means);
-    this.#sharing = new Sharing(config, data, store, identity.signer);
+    const means = { config, topics: this.#topics, client: this.#client, flow: this.#flow, store, data, identity, log };
+    this.#uplink = new Uplink(means);
     this.#downloads = new Downloader(this.#client, this.#topics, config.model, log);
     this.#versions = new Versions(store, this.#downloads, data, log);
     if (config.infer.enabled) this.#inference = this.#openInference();
@@ -145,8 +96,7 @@ class Gateway {
 
   async start(): Promise<void> {
     await this.#inference?.start();
-    this.#outbox = await this.store.outbox((why) => this.log.error({ why }, 'the outbox was damaged and is set aside'));
-    this.#done = this.#outbox?.round ?? 0;
+    this.#done = await this.#uplink.open();
     this.#client.on('connect', () => this.#connected());
     this.#client.on('close', () => this.#flow.clear());
     this.#client.on('message', (topic, payload) => this.#message(topic, payload));
@@ -204,8 +154,7 @@ class Gateway {
     this.#stopped.abort(new Error('stopping'));
     this.#training?.abort.abort(new Error('stopping'));
     this.#fetching.abort(new Error('stopping'));
-    this.#updates.done();
-    this.#shares.done();
+    this.#uplink.stop();
     clearTimeout(this.#retry);
     clearTimeout(this.#again);
     await this.#desk?.stop();
@@ -235,9 +184,7 @@ class Gateway {
     });
     this.#publish(this.#topics.status(edge), this.#status(true), true);
     this.#downloads.resume();
-    this.#enrol();
-    this.#send();
-    this.#share();
+    this.#uplink.resume();
   }
 
   #message(topic: string, payload: Uint8Array): void {
@@ -292,7 +239,7 @@ class Gateway {
   #onRound(round: RoundMessage): void {
     this.identity.trust.check(round);
     this.#round = round;
-    this.#link.opened(round);
+    this.#uplink.opened(round);
     const training = this.#training;
     const goesOn = round.mode === 'async' && round.state === 'open';
     if (training && !goesOn && (round.round !== training.round || round.state === 'closed')) {
@@ -305,7 +252,10 @@ class Gateway {
   }
 
   #onReceipt(receipt: Receipt): void {
-    this.#schedule(() => this.#settle(receipt));
+    this.#schedule(async () => {
+      const now = { artifact: this.#artifact?.artifact, round: this.#round, layout: this.#learner.layout };
+      if (await this.#uplink.settle(receipt, now)) await this.#trainIfDue();
+    });
   }
 
   /** Runs a step after those before it; what goes wrong is logged and the gateway goes on. */
@@ -347,11 +297,10 @@ class Gateway {
     this.log.info({ version, adopted, ...values, bytesDown }, adopted ? 'adopted version' : 'kept the local model');
     this.#reported = { event: adopted ? 'adopted' : 'kept', values: { ...values, bytesDown: 0 } };
     await this.#serve(version);
-    const shared = await this.#sharing.wanted(manifest, artifact);
+    const shared = await this.#uplink.wanted(manifest, artifact);
     const asked = shared.some((s) => s.kind === 'features') ? { sharesFeatures: 1 } : {};
     this.#report(this.#reported.event, round, version, { ...values, bytesDown, ...asked });
-    this.#toShare = shared.map((s) => ({ ...s, base: artifact.sha256 }));
-    this.#share();
+    this.#uplink.share(shared, artifact.sha256);
     // From a trial the way may lead back.
     const back = manifest.canary && manifest.parent ? [manifest.parent] : [];
     await this.store.pruneBlobs(new Set([manifest.infer.sha256, manifest.train.sha256, ...back]));
@@ -361,21 +310,19 @@ class Gateway {
   async #trainIfDue(): Promise<void> {
     const round = this.#round;
     const current = this.#artifact;
-    if (round?.state !== 'open' || round.round <= this.#done || this.#outbox || !this.data.ready) return;
+    if (round?.state !== 'open' || round.round <= this.#done || this.#uplink.pending || !this.data.ready) return;
     if (round.participants && !round.participants.includes(this.config.edge)) return;
     if (current?.artifact.sha256 !== round.base.sha256) return;
     const abort = new AbortController();
     this.#training = { round: round.round, abort };
     try {
       const memory = (length: number): Promise<Memory> => this.store.memory(length);
-      const budget = (): number | undefined => this.#link.budget(round);
+      const budget = (): number | undefined => this.#uplink.budget(round);
       const { entry, values } = await this.#learner.train(current.artifact, round, memory, budget, abort.signal);
-      await this.store.saveOutbox(entry);
-      this.#outbox = entry;
+      await this.#uplink.put(entry);
       this.#done = round.round;
       this.log.info({ round: round.round, ...values }, 'trained');
       this.#report('trained', round.round, round.base.version, values);
-      this.#send();
       await this.#serve(round.base.version);
     } catch (error) {
       if (abort.signal.aborted) {
@@ -388,94 +335,6 @@ class Gateway {
     } finally {
       this.#training = undefined;
     }
-  }
-
-  /** The update in the outbox, on its way. */
-  #send(): void {
-    const entry = this.#outbox;
-    if (!entry || this.#stopped.signal.aborted) return;
-    const { edge, model } = this.config;
-    const about = { edge, model, round: entry.round, base: entry.base };
-    const topic = this.#topics.update(edge, model);
-    this.#updates.start({ id: entry.id, blob: entry.blob, type: 'update', topic, about });
-  }
-
-  /** What this site shares of a version by opt-in, one blob after another. */
-  #share(): void {
-    const next = this.#toShare[0];
-    if (!next || this.#stopped.signal.aborted) return;
-    const { edge, model } = this.config;
-    const topic = this.#topics.share(edge, model);
-    this.#shares.start({ ...next, type: 'share', topic, about: { edge, model, base: next.base } });
-  }
-
-  async #shared(receipt: Receipt): Promise<void> {
-    const { reason = '', detail, status } = receipt;
-    if (status === 'missing') return this.#shares.send(receipt.missing ?? new Uint8Array());
-    if (status === 'rejected' && RETRY_REASONS.has(reason)) {
-      this.log.warn({ reason, detail }, 'what is shared was not taken; it will be sent again');
-      return;
-    }
-    const blob = this.#toShare.shift();
-    this.#shares.done();
-    if (status === 'accepted' && blob) {
-      await this.#sharing.given(blob.kind);
-      this.log.info({ kind: blob.kind, bytes: blob.blob.length }, 'shared with the cloud');
-    } else this.log.warn({ reason, detail }, 'the cloud did not want what is shared');
-    this.#share();
-  }
-
-  async #settle(receipt: Receipt): Promise<void> {
-    if (receipt.id === null) return this.#enrolled(receipt);
-    if (this.#shares.concerns(receipt)) return this.#shared(receipt);
-    const entry = this.#outbox;
-    if (!entry || receipt.id !== entry.id) return;
-    const { reason = '', detail } = receipt;
-    if (receipt.status === 'missing') return this.#updates.send(receipt.missing ?? new Uint8Array());
-    if (receipt.status === 'rejected' && RETRY_REASONS.has(reason)) {
-      this.log.warn({ round: entry.round, reason, detail }, 'update not taken; it will be sent again');
-      return;
-    }
-    if (reason === 'reference-mismatch' && (await this.#encodeAgain(entry))) return;
-    const accepted = receipt.status === 'accepted';
-    if (accepted) this.#link.received(entry);
-    if (accepted) this.log.info({ round: entry.round, id: entry.id }, 'update accepted');
-    else this.log.warn({ round: entry.round, reason, detail }, 'update rejected');
-    await this.store.settle(accepted ? entry.ifAccepted : GIVE_BACK.has(reason) ? entry.ifRejected : {});
-    this.#updates.done();
-    this.#outbox = undefined;
-    await this.#trainIfDue();
-  }
-
-  /** The cloud lost what it knew of this edge's last update: the same update once more, without reference to it. */
-  async #encodeAgain(entry: OutboxEntry): Promise<boolean> {
-    const artifact = this.#artifact?.artifact;
-    const round = this.#round;
-    const layout = this.#learner.layout;
-    if (artifact?.sha256 !== entry.base || round?.round !== entry.round || !layout) return false;
-    const again = encodeAgain(entry, layout, round.codec.options, this.identity.signer);
-    await this.store.saveOutbox(again);
-    this.#outbox = again;
-    this.log.info({ round: entry.round, bytes: again.blob.length }, 'the update was coded again without a reference');
-    this.#send();
-    return true;
-  }
-
-  /** Asks to be known by this edge's key, with proof of its token, until the cloud has said yes. */
-  #enrol(): void {
-    const { signer, trust } = this.identity;
-    const { edge, model } = this.config;
-    const { tokenFile } = this.config.trust;
-    if (!tokenFile || trust.isEnrolled(signer.key)) return;
-    const proof = enrolmentProof(tokenHash(readSecret(tokenFile)), edge, signer.key);
-    this.#publish(this.#topics.enrol(edge), encodeMessage('enrol', { edge, model, key: signer.key, proof }));
-  }
-
-  async #enrolled({ status, reason, detail }: Receipt): Promise<void> {
-    if (status !== 'accepted') return this.log.error({ reason, detail }, 'a message was refused');
-    await this.identity.trust.enrolled(this.identity.signer.key);
-    this.log.info('enrolled');
-    this.#send();
   }
 
   #report(
