@@ -3,6 +3,7 @@ import { IDENTIFIER } from '@ecavg/protocol';
 import { brokerSchema, logSchema } from '@ecavg/runtime';
 import { z } from 'zod';
 import { inferSchema } from './inference/config.js';
+import { powerSchema } from './power/config.js';
 import { driftSchema } from './samples/drift.js';
 import { sourceSchema } from './sources/config.js';
 
@@ -102,6 +103,7 @@ export const edgeConfigSchema = z.strictObject({
       tokenFile: z.string().optional(),
     })
     .prefault({}),
+  power: powerSchema,
   /** Answers to sensors that ask the model in service. */
   infer: inferSchema,
   /** Also measure models on the common test set, which no node trains on; for demonstrations. */

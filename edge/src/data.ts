@@ -1,6 +1,8 @@
 import { gatewayShard, openData, splitByGroup, type View } from '@ecavg/models';
 import { ConfigError, type Logger } from '@ecavg/runtime';
 import type { EdgeConfig } from './config.js';
+import type { Login } from './identity.js';
+import type { Governor } from './power/governor.js';
 import { StreamData } from './samples/streamData.js';
 
 /** What this gateway has: training and validation samples of its own and, for demonstrations, the common test set. */
@@ -28,11 +30,12 @@ export interface LocalData {
 /** Opens the data set or the stream that the settings name. */
 export async function openLocalData(
   config: EdgeConfig,
-  login: { readonly username?: string; readonly password?: string },
+  login: Login,
+  governor: Governor,
   log: Logger,
 ): Promise<LocalData | StreamData> {
   const { stream, sources } = config.data;
-  if (stream) return StreamData.open(config, stream, login, log);
+  if (stream) return StreamData.open(config, stream, login, governor, log);
   if (sources.length > 0) throw new ConfigError('data.sources needs data.stream: say how readings become windows');
   return openShard(config);
 }

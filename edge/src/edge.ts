@@ -24,6 +24,8 @@ import { type LocalData, openLocalData } from './data.js';
 import { type Identity, openIdentity } from './identity.js';
 import { InferenceDesk } from './inference/desk.js';
 import { Learner, type Values } from './learner.js';
+import { Absence } from './power/absence.js';
+import { Governor } from './power/governor.js';
 import { StreamDesk } from './samples/desk.js';
 import { StreamData } from './samples/streamData.js';
 import { EdgeStore, type Memory } from './store.js';
@@ -38,8 +40,10 @@ export async function startEdge(config: EdgeConfig, log: Logger): Promise<Servic
   await requireEngine(config.train);
   const store = new EdgeStore(config.dataDir);
   const identity = await openIdentity(config, store);
-  const data = await openLocalData(config, identity.login, log);
-  const gateway = new Gateway(config, data, store, identity, log);
+  const governor = new Governor(config.power, config.dataDir, log);
+  governor.start();
+  const data = await openLocalData(config, identity.login, governor, log);
+  const gateway = new Gateway(config, data, store, identity, governor, log);
   await gateway.start();
   return {
     ready: { edge: config.edge, samples: data.samples, simulatedData: data.simulated },
@@ -54,6 +58,7 @@ class Gateway {
   readonly #downloads: Downloader;
   readonly #versions: Versions;
   readonly #queue = new SerialQueue();
+  readonly #absence: Absence;
   readonly #flow: Flow;
   readonly #uplink: Uplink;
   /** The last report on a version: said again where the cloud offers the same version once more. */
@@ -72,16 +77,20 @@ class Gateway {
   readonly #inference: InferenceDesk | undefined;
   #retry: NodeJS.Timeout | undefined;
   #again: NodeJS.Timeout | undefined;
+  /** Until training may begin. */
+  #later: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly config: EdgeConfig,
     private readonly data: LocalData,
     private readonly store: EdgeStore,
     private readonly identity: Identity,
+    private readonly governor: Governor,
     private readonly log: Logger,
   ) {
     this.#topics = new Topics(config.fleet);
-    this.#learner = new Learner(config, data, store, identity.signer, log);
+    this.#absence = new Absence(config.power.catchUpSeconds);
+    this.#learner = new Learner(config, data, store, identity.signer, governor, log);
     const will = { topic: this.#topics.status(config.edge), payload: this.#status(false) };
     const clientId = `ecavg-${config.fleet}-edge-${config.edge}`;
     this.#client = connectBroker(config.broker, { clientId, will, persistent: true, ...identity.login }, log);
@@ -98,7 +107,10 @@ class Gateway {
     await this.#inference?.start();
     this.#done = await this.#uplink.open();
     this.#client.on('connect', () => this.#connected());
-    this.#client.on('close', () => this.#flow.clear());
+    this.#client.on('close', () => {
+      this.#flow.clear();
+      this.#absence.lost();
+    });
     this.#client.on('message', (topic, payload) => this.#message(topic, payload));
     if (this.#client.connected) this.#connected();
     await this.#desk?.start();
@@ -157,6 +169,7 @@ class Gateway {
     this.#uplink.stop();
     clearTimeout(this.#retry);
     clearTimeout(this.#again);
+    clearTimeout(this.#later);
     await this.#desk?.stop();
     await this.#queue.idle();
     await this.#inference?.stop();
@@ -183,8 +196,14 @@ class Gateway {
       if (error) this.log.warn({ err: error }, 'subscription failed');
     });
     this.#publish(this.#topics.status(edge), this.#status(true), true);
-    this.#downloads.resume();
-    this.#uplink.resume();
+    const waitMs = this.#absence.back();
+    if (waitMs > 0) this.log.info({ waitMs: Math.round(waitMs) }, 'back after a long time: catching up in a while');
+    // What is queued behind this waits, too: versions that came meanwhile, and training.
+    this.#schedule(async () => {
+      if (waitMs > 0) await sleep(waitMs, undefined, { signal: this.#stopped.signal, ref: false });
+      this.#downloads.resume();
+      this.#uplink.resume();
+    });
   }
 
   #message(topic: string, payload: Uint8Array): void {
@@ -313,6 +332,12 @@ class Gateway {
     if (round?.state !== 'open' || round.round <= this.#done || this.#uplink.pending || !this.data.ready) return;
     if (round.participants && !round.participants.includes(this.config.edge)) return;
     if (current?.artifact.sha256 !== round.base.sha256) return;
+    const waitMs = await this.governor.wait();
+    if (waitMs > 0) {
+      clearTimeout(this.#later);
+      this.#later = setTimeout(() => this.#schedule(() => this.#trainIfDue()), waitMs);
+      return;
+    }
     const abort = new AbortController();
     this.#training = { round: round.round, abort };
     try {

@@ -20,6 +20,7 @@ import type { EdgeConfig } from './config.js';
 import type { LocalData } from './data.js';
 import type { Servable } from './inference/service.js';
 import { LocalTensors } from './localTensors.js';
+import type { Governor } from './power/governor.js';
 import type { EdgeStore, Memory, OutboxEntry } from './store.js';
 
 /** Measurements by name: accuracies in [0, 1], losses, seconds, bytes. */
@@ -51,6 +52,7 @@ export class Learner {
     private readonly data: LocalData,
     private readonly store: EdgeStore,
     private readonly signer: Signer,
+    private readonly governor: Governor,
     private readonly log: Logger,
   ) {}
 
@@ -108,7 +110,9 @@ export class Learner {
     trainer.setWeights(start);
     const seed = round.hyper.seed + this.data.seed;
     const view = this.data.trainingView(seed);
-    const result = await trainer.train(view, { ...round.hyper, seed, signal });
+    await this.governor.begin(signal);
+    const onStep = (): Promise<void> => this.governor.step(signal);
+    const result = await trainer.train(view, { ...round.hyper, seed, signal, onStep });
     const trained = trainer.getWeights();
     const [valAfter, testAfter] = await this.#measure(engines, trained);
     this.#serving = trained;

@@ -18,6 +18,7 @@ import { edgeConfigSchema } from './config.js';
 import { openShard } from './data.js';
 import { Learner } from './learner.js';
 import { LocalTensors } from './localTensors.js';
+import { Governor } from './power/governor.js';
 import { EdgeStore } from './store.js';
 
 const root = mkdtempSync(join(tmpdir(), 'ecavg-norm-'));
@@ -65,7 +66,14 @@ describe('FedBN: batch normalisation that stays on the gateway', () => {
     });
     const data = openShard(config);
     const log = createLogger('test', { level: 'silent', format: 'json' });
-    const learner = new Learner(config, data, new EdgeStore(folder), Signer.generate(), log);
+    const learner = new Learner(
+      config,
+      data,
+      new EdgeStore(folder),
+      Signer.generate(),
+      new Governor(config.power, folder, log),
+      log,
+    );
     const round = {
       round: 1,
       codec: { name: 'raw', options: {} },

@@ -84,7 +84,11 @@ export function connectBroker(broker: BrokerConfig, options: ConnectOptions, log
   if (broker.protocol === 'auto') fallBack(client);
   client.on('connect', () => log.info({ broker: broker.url }, 'connected to the broker'));
   client.on('reconnect', () => log.debug({ broker: broker.url }, 'reconnecting to the broker'));
-  client.on('close', () => log.debug({ broker: broker.url }, 'connection to the broker closed'));
+  client.on('close', () => {
+    // A broker that comes back is not to meet all its clients at the same moment.
+    client.options.reconnectPeriod = broker.reconnectSeconds * 1000 * (0.5 + Math.random());
+    log.debug({ broker: broker.url }, 'connection to the broker closed');
+  });
   client.on('error', (error) => {
     if (!isVersionRefusal(error)) log.warn({ err: error, broker: broker.url }, 'broker connection failed');
     else if (broker.protocol !== 'auto')

@@ -20,6 +20,7 @@ export class StreamIntake implements Intake {
     private readonly stream: StreamConfig,
     private readonly store: SampleStore,
     private readonly quality: Quality,
+    private readonly disk: { readonly hasRoom: boolean },
     private readonly listener: Listener,
     private readonly log: Logger,
   ) {
@@ -80,6 +81,7 @@ export class StreamIntake implements Intake {
 
   #window(window: StreamWindow, origin: Origin): void {
     try {
+      if (!this.disk.hasRoom) throw new Error('the disk has less room than power.minFreeMegabytes');
       const kept = this.store.add(window, origin);
       this.quality.count(kept ? 'windows' : this.store.trains(window) ? 'onBorder' : 'unlabelled');
     } catch (error) {

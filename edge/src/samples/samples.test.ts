@@ -161,7 +161,8 @@ describe('the sample store', () => {
     const store = open('recording');
     let windows = 0;
     const quality = new Quality(stream);
-    const intake = (s: SampleStore): StreamIntake => new StreamIntake(stream, s, quality, () => windows++, log);
+    const intake = (s: SampleStore): StreamIntake =>
+      new StreamIntake(stream, s, quality, { hasRoom: true }, () => windows++, log);
     await assert.rejects(
       intake(store).recording('r', async (sink) => {
         let n = 0;

@@ -4,9 +4,11 @@ import { ConfigError, type Logger, readJson, writeDurable } from '@ecavg/runtime
 import { z } from 'zod';
 import type { EdgeConfig } from '../config.js';
 import type { LocalData } from '../data.js';
+import type { Login } from '../identity.js';
+import type { Governor } from '../power/governor.js';
 import { CsvSource, progressFile } from '../sources/csv.js';
 import { MqttJsonSource } from '../sources/mqttJson.js';
-import type { MqttMeans, Source } from '../sources/source.js';
+import type { Source } from '../sources/source.js';
 import { SparkplugSource } from '../sources/sparkplug.js';
 import { type Drift, DriftMonitor } from './drift.js';
 import { withSensorDropout } from './dropout.js';
@@ -39,7 +41,8 @@ export class StreamData implements LocalData {
   private constructor(
     private readonly config: EdgeConfig,
     private readonly settings: StreamConfig,
-    login: MqttMeans['login'],
+    login: Login,
+    governor: Governor,
     normal: Readonly<Record<string, readonly number[]>>,
     private readonly log: Logger,
   ) {
@@ -66,6 +69,7 @@ export class StreamData implements LocalData {
       settings,
       this.#store,
       this.quality,
+      governor,
       (window, live) => this.#window(window, live),
       log,
     );
@@ -82,13 +86,14 @@ export class StreamData implements LocalData {
   static async open(
     config: EdgeConfig,
     stream: StreamConfig,
-    login: MqttMeans['login'],
+    login: Login,
+    governor: Governor,
     log: Logger,
   ): Promise<StreamData> {
     if (config.data.sources.length === 0)
       throw new ConfigError('data.stream needs data.sources: say where the readings come from');
     const normal = await readJson(join(config.dataDir, 'samples', 'normal.json'), normalSchema);
-    return new StreamData(config, stream, login, normal ?? {}, log);
+    return new StreamData(config, stream, login, governor, normal ?? {}, log);
   }
 
   /** Reads what is there already, and goes on as more comes. */

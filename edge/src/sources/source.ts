@@ -1,5 +1,6 @@
 import type { StreamConfig } from '@ecavg/models';
 import { type BrokerConfig, ConfigError, connectBroker, type Logger, type MqttClient } from '@ecavg/runtime';
+import type { Login } from '../identity.js';
 
 /** Takes what sources read. Times are ms since 1970; channels are places in the stream's list. */
 export interface Intake {
@@ -30,7 +31,7 @@ export interface SourceMeans {
 export interface MqttMeans extends SourceMeans {
   /** The gateway's own broker and login, for sources that name no other. */
   readonly broker: BrokerConfig;
-  readonly login: { readonly username?: string; readonly password?: string };
+  readonly login: Login;
   readonly clientId: string;
 }
 

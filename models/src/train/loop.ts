@@ -50,6 +50,7 @@ export async function runTraining(engine: Engine, view: View, options: TrainOpti
       order = batches.order(p.epoch);
       if (options.onEpoch && !(await options.onEpoch(p.epoch))) break;
     }
+    if (options.onStep) await options.onStep();
     const { checkpoint } = options;
     if (checkpoint && p.steps % checkpoint.everySteps === 0) {
       const { seed } = options;

@@ -25,6 +25,8 @@ export interface TrainOptions {
   readonly schedule?: Schedule;
   /** Called after each epoch, with its number from 1; false ends training. */
   readonly onEpoch?: (epoch: number) => Promise<boolean>;
+  /** Called after each step: whoever shares the machine may let training wait. */
+  readonly onStep?: () => Promise<void>;
   /** Goes on where a checkpoint of the same run (view, seed, epochs) was made. */
   readonly resume?: Uint8Array;
   /** Called every so many steps with the bytes to resume from. */

@@ -1,0 +1,138 @@
+import { statfsSync } from 'node:fs';
+import { setPriority } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ModelError } from '@ecavg/models';
+import type { Logger } from '@ecavg/runtime';
+import type { PowerConfig } from './config.js';
+import { untilAllowed } from './hours.js';
+import { onBattery, temperature } from './system.js';
+
+/** How long until it looks again whether training may go on. */
+const LOOK_MS = 5000;
+/** Degrees below the limit at which training goes on: it would begin and end all the time otherwise. */
+const COOLER = 3;
+/** Sleep that is owed adds up to this before it is taken: timers are no finer than a millisecond. */
+const NAP_MS = 20;
+/** The clock may be set, and hours changed with it. */
+const LONGEST_MS = 60_000;
+const DISK_LOOK_MS = 10_000;
+const MEGABYTE = 1e6;
+
+/** Keeps a gateway within what its hardware and its site allow. */
+export class Governor {
+  #owed = 0;
+  #stepped: number | undefined;
+  #looked = Number.NEGATIVE_INFINITY;
+  #paused: string | undefined;
+  #room: { at: number; is: boolean } | undefined;
+
+  constructor(
+    private readonly config: PowerConfig,
+    private readonly dataDir: string,
+    private readonly log: Logger,
+    private readonly lookMs = LOOK_MS,
+  ) {}
+
+  /** Takes the priority that is set; a system that has none is told of in the log. */
+  start(): void {
+    if (this.config.nice === 0) return;
+    try {
+      setPriority(this.config.nice);
+    } catch (error) {
+      this.log.warn({ err: error, nice: this.config.nice }, 'the priority could not be set');
+    }
+  }
+
+  /** Why training waits; undefined where it does not. */
+  get paused(): string | undefined {
+    return this.#paused;
+  }
+
+  /** Whether the disk has room for more samples. */
+  get hasRoom(): boolean {
+    const now = performance.now();
+    if (!this.#room || now - this.#room.at > DISK_LOOK_MS)
+      this.#room = { at: now, is: this.#freeBytes() >= this.config.minFreeMegabytes * MEGABYTE };
+    return this.#room.is;
+  }
+
+  /** Milliseconds after which to ask again whether training may begin; 0: it may now. */
+  async wait(): Promise<number> {
+    const { why, ms } = await this.#obstacle();
+    this.#tell(why);
+    return why === undefined ? 0 : Math.min(ms, LONGEST_MS);
+  }
+
+  /**
+   * Waits until training may begin; call it before the first step.
+   * @throws the signal's reason where it aborts meanwhile.
+   */
+  async begin(signal: AbortSignal): Promise<void> {
+    this.#owed = 0;
+    this.#looked = Number.NEGATIVE_INFINITY;
+    await this.#look(signal);
+    this.#stepped = performance.now();
+  }
+
+  /**
+   * Sleeps after a step as long as the duty cycle wants, and while it is too hot, on battery or not the time of day.
+   * @throws ModelError at the memory ceiling, and the signal's reason.
+   */
+  async step(signal: AbortSignal): Promise<void> {
+    const now = performance.now();
+    const { dutyCycle, maxMemoryMegabytes } = this.config;
+    this.#owed += (now - (this.#stepped ?? now)) * (1 / dutyCycle - 1);
+    if (this.#owed >= NAP_MS) {
+      await sleep(this.#owed, undefined, { signal });
+      this.#owed = 0;
+    }
+    if (performance.now() - this.#looked >= this.lookMs) {
+      const used = process.memoryUsage.rss();
+      if (maxMemoryMegabytes > 0 && used > maxMemoryMegabytes * MEGABYTE)
+        throw new ModelError(
+          `training needs ${Math.round(used / MEGABYTE)} MB; power.maxMemoryMegabytes is ${maxMemoryMegabytes}`,
+        );
+      await this.#look(signal);
+    }
+    this.#stepped = performance.now();
+  }
+
+  async #look(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      this.#looked = performance.now();
+      const { why, ms } = await this.#obstacle();
+      this.#tell(why);
+      if (why === undefined) return;
+      await sleep(Math.min(ms, LONGEST_MS), undefined, { signal });
+    }
+  }
+
+  #tell(why: string | undefined): void {
+    if (why !== this.#paused) this.log.info({ why: why ?? null }, why ? 'training waits' : 'training goes on');
+    this.#paused = why;
+  }
+
+  async #obstacle(): Promise<{ why: string | undefined; ms: number }> {
+    const { hours, pauseAboveCelsius, pauseOnBattery, sysfs } = this.config;
+    const wait = untilAllowed(hours, new Date());
+    if (wait > 0) return { why: 'hours', ms: wait };
+    const ms = this.lookMs;
+    if (pauseAboveCelsius !== undefined) {
+      const degrees = await temperature(sysfs);
+      const limit = this.#paused === 'hot' ? pauseAboveCelsius - COOLER : pauseAboveCelsius;
+      if (degrees !== undefined && degrees > limit) return { why: 'hot', ms };
+    }
+    if (pauseOnBattery && (await onBattery(sysfs))) return { why: 'battery', ms };
+    return { why: undefined, ms };
+  }
+
+  #freeBytes(): number {
+    try {
+      const { bavail, bsize } = statfsSync(this.dataDir);
+      return bavail * bsize;
+    } catch {
+      // A folder that is not there yet is not full.
+      return Number.POSITIVE_INFINITY;
+    }
+  }
+}

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, test } from 'node:test';
+import { ModelError } from '@ecavg/models';
+import { createLogger } from '@ecavg/runtime';
+import { Absence } from './absence.js';
+import { powerSchema } from './config.js';
+import { Governor } from './governor.js';
+import { untilAllowed } from './hours.js';
+import { onBattery, temperature } from './system.js';
+
+const sysfs = mkdtempSync(join(tmpdir(), 'ecavg-sysfs-'));
+after(() => rmSync(sysfs, { recursive: true }));
+const log = createLogger('test', { level: 'silent', format: 'json' });
+const never = new AbortController().signal;
+
+function put(path: string, text: string): void {
+  mkdirSync(join(sysfs, path, '..'), { recursive: true });
+  writeFileSync(join(sysfs, path), `${text}\n`);
+}
+
+const governor = (more: Record<string, unknown>): Governor =>
+  new Governor(powerSchema.parse({ sysfs, ...more }), sysfs, log, 5);
+
+test('spans of the day, also over midnight', () => {
+  const at = (clock: string): Date => new Date(`2026-11-25T${clock}`);
+  const wait = (clock: string, ...spans: string[]): number => untilAllowed(spans, at(clock)) / 60_000;
+  assert.equal(wait('12:00:00'), 0);
+  assert.equal(wait('12:00:00', '11:00-13:00'), 0);
+  assert.equal(wait('13:00:00', '11:00-13:00'), 22 * 60);
+  assert.equal(wait('23:30:00', '22:00-06:00'), 0);
+  assert.equal(wait('05:59:59', '22:00-06:00'), 0);
+  assert.equal(wait('06:00:30', '22:00-06:00', '06:30-07:00'), 29.5);
+  for (const span of ['24:00-01:00', '1:00-2:00', '05:00-05:00'])
+    assert.equal(powerSchema.safeParse({ hours: [span] }).success, false, span);
+});
+
+describe('what the system tells', () => {
+  test('the hottest zone, mains before battery, and nothing where there is nothing', async () => {
+    assert.equal(await temperature(join(sysfs, 'none')), undefined);
+    assert.equal(await onBattery(join(sysfs, 'none')), undefined);
+    put('class/thermal/thermal_zone0/temp', '41500');
+    put('class/thermal/thermal_zone1/temp', '63000');
+    put('class/thermal/cooling_device0/temp', '99000');
+    assert.equal(await temperature(sysfs), 63);
+    put('class/power_supply/BAT0/type', 'Battery');
+    put('class/power_supply/BAT0/status', 'Discharging');
+    assert.equal(await onBattery(sysfs), true);
+    put('class/power_supply/AC/type', 'Mains');
+    put('class/power_supply/AC/online', '1');
+    assert.equal(await onBattery(sysfs), false);
+    put('class/power_supply/AC/online', '0');
+    assert.equal(await onBattery(sysfs), true);
+  });
+
+  test('training waits while it is hot or on battery, and goes on when that is over', async () => {
+    put('class/thermal/thermal_zone1/temp', '90000');
+    put('class/power_supply/AC/online', '0');
+    const g = governor({ pauseAboveCelsius: 80, pauseOnBattery: true });
+    let begun = false;
+    const begin = g.begin(never).then(() => {
+      begun = true;
+    });
+    const until = async (what: string | undefined): Promise<void> => {
+      while (g.paused !== what) await new Promise((done) => setImmediate(done));
+    };
+    await until('hot');
+    put('class/thermal/thermal_zone1/temp', '78000');
+    // Not three degrees cooler yet.
+    await new Promise((done) => setTimeout(done, 30));
+    assert.equal(g.paused, 'hot');
+    put('class/thermal/thermal_zone1/temp', '70000');
+    await until('battery');
+    assert.equal(begun, false);
+    put('class/power_supply/AC/online', '1');
+    await begin;
+    assert.equal(g.paused, undefined);
+  });
+
+  test('waiting ends with the round', async () => {
+    put('class/thermal/thermal_zone1/temp', '90000');
+    const round = new AbortController();
+    const begin = governor({ pauseAboveCelsius: 80 }).begin(round.signal);
+    round.abort(new Error('over'));
+    await assert.rejects(begin);
+  });
+});
+
+test('the duty cycle: at a quarter, four times as long', async () => {
+  const g = governor({ dutyCycle: 0.25 });
+  await g.begin(never);
+  const started = performance.now();
+  let worked = 0;
+  while (worked < 100) {
+    const step = performance.now();
+    while (performance.now() - step < 5);
+    worked += performance.now() - step;
+    await g.step(never);
+  }
+  const share = worked / (performance.now() - started);
+  assert.ok(share > 0.15 && share < 0.33, String(share));
+});
+
+test('at the memory ceiling training ends', async () => {
+  const g = governor({ maxMemoryMegabytes: 1 });
+  await g.begin(never);
+  await new Promise((done) => setTimeout(done, 10));
+  await assert.rejects(g.step(never), ModelError);
+});
+
+test('the disk has room, or not', () => {
+  assert.equal(governor({}).hasRoom, true);
+  assert.equal(governor({ minFreeMegabytes: 1e12 }).hasRoom, false);
+});
+
+test('only a long absence is followed by a wait, of a random part of the time', () => {
+  let now = 0;
+  const absence = new Absence(
+    20,
+    () => 0.25,
+    () => now,
+  );
+  assert.equal(absence.back(), 0, 'the first connection');
+  absence.lost();
+  now = 30_000;
+  absence.lost();
+  assert.equal(absence.back(), 0);
+  absence.lost();
+  now = 100_000;
+  absence.lost();
+  assert.equal(absence.back(), 5000);
+  assert.equal(absence.back(), 0);
+});
