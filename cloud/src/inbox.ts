@@ -81,16 +81,26 @@ export class Inbox {
   /** Handles a request to be known by a key; answered like an update, with `id: null`. */
   async enrol(topic: string, payload: Uint8Array): Promise<void> {
     const message = decodeMessage('enrol', payload);
-    const address = parseEdgeTopic(this.about.topics, topic);
-    if (message.edge !== address.edge)
-      throw new ProtocolError('identity-mismatch', `edge ${message.edge} on the topic of ${address.edge}`);
-    await this.keys.enrol(message);
+    try {
+      const address = parseEdgeTopic(this.about.topics, topic);
+      if (message.edge !== address.edge)
+        throw new ProtocolError('identity-mismatch', `edge ${message.edge} on the topic of ${address.edge}`);
+      await this.keys.enrol(message);
+    } catch (error) {
+      // The topic names no model; the message says where its edge listens.
+      return this.reject(topic, error, undefined, message.model);
+    }
     this.log.info({ edge: message.edge, key: message.key.slice(0, 16) }, 'edge enrolled');
     this.answer(message.edge, message.model, { id: null, status: 'accepted', round: null });
   }
 
   /** Counts, logs and answers a message that can't be used. */
-  reject(topic: string, error: unknown, chunk?: { readonly id: string; readonly round?: number }): void {
+  reject(
+    topic: string,
+    error: unknown,
+    chunk?: { readonly id: string; readonly round?: number },
+    model?: string,
+  ): void {
     const reason: RejectReason = error instanceof ProtocolError ? error.reason : 'storage';
     const detail = (error as Error).message.slice(0, 500);
     const to = replyAddress(this.about.topics, topic);
@@ -98,7 +108,7 @@ export class Inbox {
     this.log.warn({ topic: topic.slice(0, 200), reason, detail, id: chunk?.id }, 'message rejected');
     this.handlers.rejected(to?.edge, reason, detail);
     if (to)
-      this.answer(to.edge, to.model, {
+      this.answer(to.edge, model ?? to.model, {
         id: chunk?.id ?? null,
         status: 'rejected',
         round: chunk?.round ?? null,

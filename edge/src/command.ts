@@ -1,9 +1,34 @@
 import { daemonCommand } from '@ecavg/runtime';
+import type { Command } from 'commander';
 import { edgeConfigSchema } from './config.js';
 import { startEdge } from './edge.js';
+import { edgeSubcommands } from './install/commands.js';
 
-export const edgeCommand = () =>
-  daemonCommand({
+const MORE = `
+Sensors of your own in place of a data set (the same "stream" on every gateway and in the cloud):
+
+data:
+  stream:
+    channels:
+      - { name: vibration, unit: g, min: -20, max: 20 }
+      - { name: temperature, unit: C, min: -20, max: 150, stuckSeconds: 3600 }
+    rateHz: 50
+    window: 64
+    classes: [ok, worn]        # leave out for unlabelled data
+  sources:
+    - { type: csv, path: /data/in/*.csv, time: { column: time }, label: state }
+    - type: mqtt-json
+      topic: factory/press-2/data
+      time: { path: $.at, format: ms }
+      channels: { vibration: "$.values[*].v", temperature: $.temp }
+      label: $.state
+    - type: sparkplug-b
+      group: plant
+      node: line-1
+      channels: { temperature: { device: press, metric: Temperature } }`;
+
+export function edgeCommand(): Command {
+  const command = daemonCommand({
     name: 'edge',
     description: 'run a gateway: train on local data, send updates, take new versions',
     schema: edgeConfigSchema,
@@ -21,3 +46,7 @@ data:
   index: 0`,
     start: startEdge,
   });
+  command.addHelpText('after', MORE);
+  for (const sub of edgeSubcommands()) command.addCommand(sub);
+  return command;
+}

@@ -28,12 +28,16 @@ import { Absence } from './power/absence.js';
 import { Governor } from './power/governor.js';
 import { StreamDesk } from './samples/desk.js';
 import { StreamData } from './samples/streamData.js';
+import { type GatewayStatus, StatusFile } from './statusFile.js';
 import { EdgeStore, type Memory } from './store.js';
 import { Uplink } from './uplink.js';
 import { Versions } from './versions.js';
 
 const SOFTWARE = 'ecavg 0.1.0';
 const FAREWELL_MS = 1000;
+
+/** A download may take long; a step that takes longer hangs. */
+const HUNG_MS = 3 * 3600_000;
 
 /** Starts a gateway: it follows the model and round topics until it is stopped. */
 export async function startEdge(config: EdgeConfig, log: Logger): Promise<Service> {
@@ -46,6 +50,7 @@ export async function startEdge(config: EdgeConfig, log: Logger): Promise<Servic
   const gateway = new Gateway(config, data, store, identity, governor, log);
   await gateway.start();
   return {
+    healthy: () => gateway.healthy,
     ready: { edge: config.edge, samples: data.samples, simulatedData: data.simulated },
     stop: () => gateway.stop(),
   };
@@ -76,6 +81,9 @@ class Gateway {
   readonly #desk: StreamDesk | undefined;
   readonly #inference: InferenceDesk | undefined;
   #retry: NodeJS.Timeout | undefined;
+  /** When the step in hand began. */
+  #busySince: number | undefined;
+  readonly #statusFile: StatusFile;
   #again: NodeJS.Timeout | undefined;
   /** Until training may begin. */
   #later: NodeJS.Timeout | undefined;
@@ -99,6 +107,7 @@ class Gateway {
     this.#uplink = new Uplink(means);
     this.#downloads = new Downloader(this.#client, this.#topics, config.model, log);
     this.#versions = new Versions(store, this.#downloads, data, log);
+    this.#statusFile = new StatusFile(config.dataDir, () => this.#statusNow());
     if (config.infer.enabled) this.#inference = this.#openInference();
     if (data instanceof StreamData) this.#desk = this.#openDesk(data);
   }
@@ -110,9 +119,11 @@ class Gateway {
     this.#client.on('close', () => {
       this.#flow.clear();
       this.#absence.lost();
+      this.#statusFile.changed();
     });
     this.#client.on('message', (topic, payload) => this.#message(topic, payload));
     if (this.#client.connected) this.#connected();
+    this.#statusFile.start();
     await this.#desk?.start();
   }
 
@@ -162,6 +173,40 @@ class Gateway {
     );
   }
 
+  /** False where what is queued has not moved for long, and no training explains it. */
+  get healthy(): boolean {
+    return (
+      this.#training !== undefined || this.#busySince === undefined || performance.now() - this.#busySince < HUNG_MS
+    );
+  }
+
+  #statusNow(): GatewayStatus {
+    const { config, data } = this;
+    const { tokenFile } = config.trust;
+    const { paused } = this.governor;
+    const { pending } = this.#uplink;
+    const serving = this.#inference?.version;
+    return {
+      edge: config.edge,
+      fleet: config.fleet,
+      model: config.model,
+      pid: process.pid,
+      startedAt: this.identity.session,
+      at: Date.now(),
+      connected: this.#client.connected,
+      version: this.#artifact?.manifest.version ?? 0,
+      round: this.#round?.round ?? 0,
+      training: this.#training !== undefined,
+      ...(paused !== undefined && { paused }),
+      samples: data.samples,
+      ready: data.ready,
+      ...(pending && { outbox: pending.round }),
+      ...(serving !== undefined && { serving }),
+      ...(tokenFile && { enrolled: this.identity.trust.isEnrolled(this.identity.signer.key) }),
+      memoryMegabytes: process.memoryUsage.rss() / 1e6,
+    };
+  }
+
   async stop(): Promise<void> {
     this.#stopped.abort(new Error('stopping'));
     this.#training?.abort.abort(new Error('stopping'));
@@ -180,6 +225,7 @@ class Gateway {
       await Promise.race([sent.catch(() => undefined), sleep(FAREWELL_MS, undefined, { ref: false })]);
     }
     await this.#client.endAsync(true);
+    await this.#statusFile.stop();
     await this.#learner.release();
   }
 
@@ -196,14 +242,18 @@ class Gateway {
       if (error) this.log.warn({ err: error }, 'subscription failed');
     });
     this.#publish(this.#topics.status(edge), this.#status(true), true);
+    this.#statusFile.changed();
     const waitMs = this.#absence.back();
     if (waitMs > 0) this.log.info({ waitMs: Math.round(waitMs) }, 'back after a long time: catching up in a while');
-    // What is queued behind this waits, too: versions that came meanwhile, and training.
-    this.#schedule(async () => {
-      if (waitMs > 0) await sleep(waitMs, undefined, { signal: this.#stopped.signal, ref: false });
+    const waited = waitMs > 0 ? sleep(waitMs, undefined, { signal: this.#stopped.signal }) : undefined;
+    // Versions that came meanwhile, and training, wait in the queue. A download that was cut off stands in it already, and goes on from here.
+    if (waited) this.#schedule(() => waited);
+    const resume = (): void => {
       this.#downloads.resume();
       this.#uplink.resume();
-    });
+    };
+    if (waited) waited.then(resume, () => undefined);
+    else resume();
   }
 
   #message(topic: string, payload: Uint8Array): void {
@@ -281,6 +331,7 @@ class Gateway {
   #schedule(step: () => Promise<void>): void {
     void this.#queue.run(async () => {
       if (this.#stopped.signal.aborted) return;
+      this.#busySince = performance.now();
       try {
         await step();
       } catch (error) {
@@ -291,6 +342,9 @@ class Gateway {
         // A full disk may have room later; a message that was refused changes nothing.
         clearTimeout(this.#again);
         this.#again = setTimeout(() => this.#schedule(() => this.#trainIfDue()), this.config.resendSeconds * 1000);
+      } finally {
+        this.#busySince = undefined;
+        this.#statusFile.changed();
       }
     });
   }
@@ -340,6 +394,7 @@ class Gateway {
     }
     const abort = new AbortController();
     this.#training = { round: round.round, abort };
+    this.#statusFile.changed();
     try {
       const memory = (length: number): Promise<Memory> => this.store.memory(length);
       const budget = (): number | undefined => this.#uplink.budget(round);

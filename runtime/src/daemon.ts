@@ -1,9 +1,12 @@
 import { ConfigError, EXIT } from './errors.js';
 import type { Logger } from './logger.js';
+import { Notifier } from './notify.js';
 
 /** A started service: `ready` is told to the parent process, `stop` ends it and may be called once. */
 export interface Service {
   readonly ready: Readonly<Record<string, unknown>>;
+  /** Whether it does its work; asked for a watchdog. */
+  healthy?(): boolean;
   stop(): Promise<void>;
 }
 
@@ -15,12 +18,14 @@ const STOP_LIMIT_MS = 10_000;
  * is worse than a restart.
  */
 export async function runDaemon(log: Logger, start: () => Promise<Service>): Promise<void> {
+  const manager = Notifier.fromEnvironment(process.env, log);
   let service: Service | undefined;
   let stopping = false;
   const stop = async (why: string, code: number): Promise<void> => {
     if (stopping) return;
     stopping = true;
     log.info({ why }, 'stopping');
+    manager?.stopping();
     const limit = setTimeout(() => {
       log.error({ limitMs: STOP_LIMIT_MS }, 'did not stop in time');
       process.exit(EXIT.failed);
@@ -50,5 +55,6 @@ export async function runDaemon(log: Logger, start: () => Promise<Service>): Pro
     process.exit(error instanceof ConfigError ? EXIT.usage : EXIT.failed);
   }
   log.info(service.ready, 'ready');
+  manager?.ready(() => service?.healthy?.() ?? true);
   process.send?.({ type: 'ready', ...service.ready });
 }

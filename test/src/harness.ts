@@ -1,7 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { watch } from 'node:fs/promises';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -59,6 +58,25 @@ export class Watcher {
 
   close(): void {
     this.#stop.abort();
+  }
+}
+
+/** Waits until something holds that changes of a file, or of files in a folder, bring about. */
+export async function changed(path: string, holds: () => boolean, ms = 60_000): Promise<void> {
+  const watcher = watch(path);
+  try {
+    await new Promise<void>((done, fail) => {
+      const limit = setTimeout(() => fail(new Error(`nothing of the kind at ${path} within ${ms} ms`)), ms);
+      const look = (): void => {
+        if (!holds()) return;
+        clearTimeout(limit);
+        done();
+      };
+      watcher.on('change', look);
+      look();
+    });
+  } finally {
+    watcher.close();
   }
 }
 
@@ -146,16 +164,13 @@ export class TestFleet {
         return false;
       }
     };
-    const changes = watch(folder, { signal: AbortSignal.timeout(60_000) })[Symbol.asyncIterator]();
-    // Watching begins with the first call: what changes after the look is not missed.
-    for (let change = changes.next(); !has(); change = changes.next()) await change;
+    await changed(folder, has);
   }
 
   /** Waits until a daemon's log has a line like this. */
   async logged(name: string, line: RegExp): Promise<void> {
     const file = join(this.folder, 'logs', `${name}.log`);
-    const changes = watch(file, { signal: AbortSignal.timeout(60_000) })[Symbol.asyncIterator]();
-    for (let change = changes.next(); !line.test(readFileSync(file, 'utf8')); change = changes.next()) await change;
+    await changed(file, () => line.test(readFileSync(file, 'utf8')));
   }
 
   /** The last lines of every daemon's log, for the message of a test that failed. */

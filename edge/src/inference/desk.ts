@@ -50,6 +50,11 @@ export class InferenceDesk {
     return this.#endpoint.requests;
   }
 
+  /** Version that the model in service was made from. */
+  get version(): number | undefined {
+    return this.#service.version;
+  }
+
   async start(): Promise<void> {
     const { config, store, data, log } = this.means;
     this.#timer = setInterval(() => this.#report(), config.reportSeconds * 1000);

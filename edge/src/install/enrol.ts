@@ -1,0 +1,57 @@
+import { decodeMessage, encodeMessage, enrolmentProof, Topics, tokenHash } from '@ecavg/protocol';
+import { ConfigError, connectBroker, type Logger, writeDurable } from '@ecavg/runtime';
+import type { EdgeConfig } from '../config.js';
+import { openIdentity } from '../identity.js';
+import { EdgeStore } from '../store.js';
+
+/**
+ * Makes this gateway known to the cloud by its key, with a one-time token, and keeps the token where the settings say.
+ * @returns the key, in hex. @throws Error where the cloud refuses, or does not answer in time.
+ */
+export async function enrol(config: EdgeConfig, token: string, waitSeconds: number, log: Logger): Promise<string> {
+  const { tokenFile } = config.trust;
+  if (!tokenFile) throw new ConfigError('set trust.tokenFile: the file that the token is kept in');
+  if (token === '') throw new ConfigError('the token is empty: "ecavg cloud token" makes one');
+  await writeDurable(tokenFile, `${token}\n`, 0o600);
+  const { signer, trust, login } = await openIdentity(config, new EdgeStore(config.dataDir));
+  if (trust.isEnrolled(signer.key)) return signer.key;
+  const { edge, fleet, model } = config;
+  const topics = new Topics(fleet);
+  const client = connectBroker(config.broker, { clientId: `ecavg-${fleet}-enrol-${edge}`, ...login }, log);
+  try {
+    await new Promise<void>((done, fail) => {
+      const limit = setTimeout(
+        () => fail(new Error(`no answer within ${waitSeconds} s: do broker (${config.broker.url}) and cloud run?`)),
+        waitSeconds * 1000,
+      );
+      const end = (error?: Error): void => {
+        clearTimeout(limit);
+        if (error) fail(error);
+        else done();
+      };
+      client.on('error', (error) => log.debug({ err: error }, 'broker'));
+      client.on('connect', () => {
+        client.subscribe(topics.receipt(edge, model), { qos: 1 }, (error) => {
+          if (error) return end(error);
+          const proof = enrolmentProof(tokenHash(token), edge, signer.key);
+          const message = encodeMessage('enrol', { edge, model, key: signer.key, proof });
+          client.publish(topics.enrol(edge), Buffer.from(message), { qos: 1 });
+        });
+      });
+      client.on('message', (_topic, payload) => {
+        try {
+          const receipt = decodeMessage('receipt', payload);
+          if (receipt.id !== null) return;
+          if (receipt.status === 'accepted') end();
+          else end(new Error(`the cloud refuses: ${receipt.reason ?? ''} (${receipt.detail ?? ''})`));
+        } catch (error) {
+          end(error as Error);
+        }
+      });
+    });
+  } finally {
+    await client.endAsync(true);
+  }
+  await trust.enrolled(signer.key);
+  return signer.key;
+}
