@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 import { ConfigError, readSecret } from '@ecavg/runtime';
 import memory from 'aedes-persistence';
 import levelPersistence from 'aedes-persistence-level';
@@ -37,7 +38,28 @@ async function onDisk(folder: string): Promise<Backend> {
     );
   }
   // Aedes' close destroys the persistence, and with it the database.
-  return { persistence: levelPersistence(db), mq: undefined, close: async () => db.close() };
+  return { persistence: endingWithItsDatabase(levelPersistence(db)), mq: undefined, close: async () => db.close() };
+}
+
+/** A client that is being told what waits for it when the broker stops: what is read for it ends there, and is no error. */
+function endingWithItsDatabase(persistence: AsyncPersistence): AsyncPersistence {
+  let closing = false;
+  async function* untilClosed<T>(packets: AsyncIterable<T>): AsyncIterable<T> {
+    try {
+      yield* packets;
+    } catch (error) {
+      if (!closing) throw error;
+    }
+  }
+  const { destroy, createRetainedStreamCombi, outgoingStream } = persistence;
+  persistence.createRetainedStreamCombi = (patterns) =>
+    Readable.from(untilClosed(createRetainedStreamCombi.call(persistence, patterns)));
+  persistence.outgoingStream = (client) => Readable.from(untilClosed(outgoingStream.call(persistence, client)));
+  persistence.destroy = () => {
+    closing = true;
+    return destroy.call(persistence);
+  };
+  return persistence;
 }
 
 /**
