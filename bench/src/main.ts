@@ -5,7 +5,9 @@ import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { AGGREGATE_SIZES, type AggregateSize, benchAggregate, measureAggregate } from './aggregate.js';
 import { benchBroker } from './broker.js';
 import { benchCodec, CODEC_MODELS, type CodecModel } from './codec.js';
+import { benchFleet } from './fleet.js';
 import { benchFlower, measureOurs } from './flower.js';
+import { benchGateway } from './gateway.js';
 import { benchHeterogeneity, STRATEGY_NAMES } from './heterogeneity.js';
 import { measureTfjs, TFJS_BACKENDS, type TfjsBackend } from './tfjs.js';
 import { benchTrain, CASE_NAMES, type CaseName, measure } from './train.js';
@@ -67,6 +69,21 @@ program
   .option('--json', 'print JSON')
   .addHelpText('after', '\nExamples:\n  npm run bench -- broker\n  npm run bench -- broker --seconds 10 --json')
   .action((o: { seconds: number; idle: number; json?: boolean }) => benchBroker({ ...o, json: o.json === true }));
+program
+  .command('fleet')
+  .description('rounds of many simulated gateways over real sockets: what a round takes beyond training')
+  .option('--edges <list>', 'numbers of gateways, as in 100,1000', counts, [100, 1000])
+  .addOption(new Option('--rounds <n>', 'rounds; the first is not counted').argParser(Number).default(4))
+  .option('--json', 'print JSON')
+  .addHelpText('after', '\nExamples:\n  npm run bench -- fleet\n  npm run bench -- fleet --edges 100 --rounds 6 --json')
+  .action((o: { edges: number[]; rounds: number; json?: boolean }) => benchFleet({ ...o, json: o.json === true }));
+program
+  .command('gateway')
+  .description('memory, CPU and latency of inference of a gateway that waits, and of one that trains')
+  .addOption(new Option('--seconds <n>', 'length of each measurement').argParser(Number).default(15))
+  .option('--json', 'print JSON')
+  .addHelpText('after', '\nExamples:\n  npm run bench -- gateway\n  npm run bench -- gateway --seconds 60 --json')
+  .action((o: { seconds: number; json?: boolean }) => benchGateway({ ...o, json: o.json === true }));
 program
   .command('heterogeneity')
   .description('accuracy, and bytes to 90 %, of each strategy on evenly and unevenly spread labels')

@@ -44,7 +44,7 @@ export async function startEdge(config: EdgeConfig, log: Logger): Promise<Servic
   await requireEngine(config.train);
   const store = new EdgeStore(config.dataDir);
   const identity = await openIdentity(config, store);
-  const governor = new Governor(config.power, config.dataDir, log);
+  const governor = new Governor(config.power, config.dataDir, log, config.train.threads);
   governor.start();
   const data = await openLocalData(config, identity.login, governor, log);
   const gateway = new Gateway(config, data, store, identity, governor, log);

@@ -9,7 +9,7 @@ export const powerSchema = z
   .strictObject({
     /** Priority of the process, as of nice(1): 19 yields to everything else. */
     nice: z.int().min(0).max(19).default(0),
-    /** Share of the time that training computes; it sleeps in between. */
+    /** Share of the CPU time of `train.threads` cores that the gateway may use while it trains; it sleeps in between. */
     dutyCycle: z.number().gt(0).max(1).default(1),
     /** Spans of the day, in local time, in which it may train; none: any time. */
     hours: z.array(hours).max(24).default([]),

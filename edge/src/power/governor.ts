@@ -18,10 +18,16 @@ const LONGEST_MS = 60_000;
 const DISK_LOOK_MS = 10_000;
 const MEGABYTE = 1e6;
 
+/** CPU time of the process and time of the clock. */
+function mark(): { cpuMs: number; atMs: number } {
+  const { user, system } = process.cpuUsage();
+  return { cpuMs: (user + system) / 1000, atMs: performance.now() };
+}
+
 /** Keeps a gateway within what its hardware and its site allow. */
 export class Governor {
   #owed = 0;
-  #stepped: number | undefined;
+  #mark = mark();
   #looked = Number.NEGATIVE_INFINITY;
   #paused: string | undefined;
   #room: { at: number; is: boolean } | undefined;
@@ -30,6 +36,8 @@ export class Governor {
     private readonly config: PowerConfig,
     private readonly dataDir: string,
     private readonly log: Logger,
+    /** Of training. */
+    private readonly threads = 1,
     private readonly lookMs = LOOK_MS,
   ) {}
 
@@ -71,7 +79,7 @@ export class Governor {
     this.#owed = 0;
     this.#looked = Number.NEGATIVE_INFINITY;
     await this.#look(signal);
-    this.#stepped = performance.now();
+    this.#mark = mark();
   }
 
   /**
@@ -79,13 +87,8 @@ export class Governor {
    * @throws ModelError at the memory ceiling, and the signal's reason.
    */
   async step(signal: AbortSignal): Promise<void> {
-    const now = performance.now();
     const { dutyCycle, maxMemoryMegabytes } = this.config;
-    this.#owed += (now - (this.#stepped ?? now)) * (1 / dutyCycle - 1);
-    if (this.#owed >= NAP_MS) {
-      await sleep(this.#owed, undefined, { signal });
-      this.#owed = 0;
-    }
+    if (dutyCycle < 1) await this.#nap(dutyCycle, signal);
     if (performance.now() - this.#looked >= this.lookMs) {
       const used = process.memoryUsage.rss();
       if (maxMemoryMegabytes > 0 && used > maxMemoryMegabytes * MEGABYTE)
@@ -94,7 +97,18 @@ export class Governor {
         );
       await this.#look(signal);
     }
-    this.#stepped = performance.now();
+  }
+
+  /**
+   * CPU time counts, not that of the clock: the garbage collector works on in threads of its own while training sleeps. What was
+   * not used earlier is no credit for later.
+   */
+  async #nap(dutyCycle: number, signal: AbortSignal): Promise<void> {
+    const now = mark();
+    const cores = this.threads * dutyCycle;
+    this.#owed = Math.max(0, this.#owed + (now.cpuMs - this.#mark.cpuMs) / cores - (now.atMs - this.#mark.atMs));
+    this.#mark = now;
+    if (this.#owed >= NAP_MS) await sleep(this.#owed, undefined, { signal });
   }
 
   async #look(signal: AbortSignal): Promise<void> {

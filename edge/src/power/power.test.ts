@@ -22,7 +22,7 @@ function put(path: string, text: string): void {
 }
 
 const governor = (more: Record<string, unknown>): Governor =>
-  new Governor(powerSchema.parse({ sysfs, ...more }), sysfs, log, 5);
+  new Governor(powerSchema.parse({ sysfs, ...more }), sysfs, log, 1, 5);
 
 test('spans of the day, also over midnight', () => {
   const at = (clock: string): Date => new Date(`2026-11-25T${clock}`);

@@ -16,6 +16,8 @@ export interface Batch {
 export class Batches {
   readonly perEpoch: number;
   readonly #size: number;
+  /** One set for all batches: a new one at every step is much work for the garbage collector. */
+  readonly #buffers: { x: Float32Array; labels: Int32Array; weight: Float32Array; soft: Float32Array | undefined };
 
   constructor(
     private readonly view: View,
@@ -42,6 +44,13 @@ export class Batches {
       );
     }
     this.#size = sampleSize(data);
+    const { batch, loss, output } = info;
+    this.#buffers = {
+      x: new Float32Array(batch * this.#size),
+      labels: new Int32Array(batch),
+      weight: new Float32Array(batch),
+      soft: loss === SOFT_LOSS ? new Float32Array(batch * (output.shape[1] ?? 1)) : undefined,
+    };
     this.perEpoch = Math.ceil(indices.length / info.batch);
   }
 
@@ -50,16 +59,14 @@ export class Batches {
     return new Random(this.seed, `order/${epoch}`).shuffle(this.view.indices.slice());
   }
 
+  /** One step's data, which is good until the next call. */
   at(order: Int32Array, position: number): Batch {
     const { data } = this.view;
     const { batch, loss, output } = this.info;
     const from = position * batch;
     const count = Math.min(batch, order.length - from);
-    const x = new Float32Array(batch * this.#size);
-    const labels = new Int32Array(batch);
-    const weight = new Float32Array(batch);
+    const { x, labels, weight, soft } = this.#buffers;
     const classes = output.shape[1] ?? 1;
-    const soft = loss === SOFT_LOSS ? new Float32Array(batch * classes) : undefined;
     for (let i = 0; i < batch; i++) {
       // What a short batch lacks is filled with other samples of weight 0: they count for nothing in loss and
       // gradient, and keep the batch statistics of normalisation those of real data.
