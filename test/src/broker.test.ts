@@ -1,36 +1,14 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { promisify } from 'node:util';
 import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
-import { parse, stringify } from 'yaml';
-import { ECAVG, FLEET, kill, type TestFleet, withFleet } from './harness.js';
+import { FLEET, kill, withFleet } from './harness.js';
+import { broker, secured } from './securedBroker.js';
 
 const LIMIT = { timeout: 120_000 };
-const run = promisify(execFile);
-
-const broker = async (...args: string[]): Promise<string> =>
-  (await run(process.execPath, [ECAVG, 'broker', ...args])).stdout.trim();
-
-/** A broker as `ecavg broker init` sets it up, on free ports of the loopback. */
-async function secured(fleet: TestFleet, change: object = {}) {
-  const dir = join(fleet.folder, 'broker');
-  const admin = await broker('init', '--dir', dir, '--host', 'localhost', '--host', '127.0.0.1');
-  const settings = parse(readFileSync(join(dir, 'broker.yaml'), 'utf8')) as Record<string, object>;
-  const local = { host: '127.0.0.1', port: 0 };
-  const config = { ...settings, tls: local, wss: local, metrics: local, ...change };
-  writeFileSync(join(dir, 'broker.yaml'), stringify(config));
-  const child = await fleet.daemon('broker', 'broker', config);
-  const { mqtts, wss } = child.ready.listeners as Record<string, string>;
-  const user = (name: string, role: string, ...more: string[]): Promise<string> =>
-    broker('user', 'add', name, '--config', join(dir, 'broker.yaml'), '--role', role, '--fleet', FLEET, ...more);
-  return { dir, admin, child, config, mqtts: mqtts ?? '', wss: wss ?? '', metrics: String(child.ready.metrics), user };
-}
-
 /** The next event of a client, as its arguments. */
 const next = (c: MqttClient, event: 'message' | 'close' | 'connect'): Promise<unknown[]> =>
   new Promise((resolve) => {

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { Random } from '@ecavg/models';
 import mqtt, { type MqttClient } from 'mqtt';
 import { checkInvariants } from './chain.js';
 import { FLEET, freePort, MODEL, type TestFleet, withFleet } from './harness.js';
+import { secured } from './securedBroker.js';
 import { csvColumns, rows, stream, writeCsv } from './signals.js';
 
 const EDGES = ['edge-0', 'edge-1'];
@@ -127,6 +130,63 @@ async function startFleet(fleet: TestFleet): Promise<Awaited<ReturnType<TestFlee
     });
   return cloud;
 }
+
+test('a gateway’s own login opens nothing but its own topics: 300 attempts', { timeout: 120_000 }, () =>
+  withFleet(1, async (fleet) => {
+    const b = await secured(fleet);
+    const url = b.mqtts.replace('127.0.0.1', 'localhost');
+    const ca = readFileSync(join(b.dir, 'ca.crt'));
+    const password = await b.user('edge-0', 'edge');
+    const admin = await mqtt.connectAsync(url, { username: 'admin', password: b.admin, ca });
+    const leaked: string[] = [];
+    admin.on('message', (topic) => leaked.push(topic));
+    await admin.subscribeAsync('ecavg/#', { qos: 1 });
+    const random = new Random(9, 'unauthorised');
+    const foreign = [
+      `model/${MODEL}/manifest`,
+      `model/${MODEL}/round`,
+      `model/${MODEL}/chunk/0123456789ab/0`,
+      'edge/edge-1/status',
+      `edge/edge-1/update/${MODEL}`,
+      `edge/edge-0/receipt/${MODEL}`,
+      `edge/edge-1/receipt/${MODEL}`,
+      'sensor/s/x',
+    ].map((t) => `${BASE}/${t}`);
+    const others = ['ecavg/v1/other/model/m/round', '$SYS/broker/uptime', 'anything'];
+    const all = [...foreign, ...others];
+    for (let i = 0; i < 300; i++) {
+      const topic = all[random.int(all.length)] as string;
+      const c = await mqtt.connectAsync(url, {
+        username: 'edge-0',
+        password,
+        ca,
+        reconnectPeriod: 0,
+        protocolVersion: 4,
+      });
+      c.on('error', () => undefined);
+      await new Promise<void>((done) => {
+        c.once('close', () => done());
+        c.publish(topic, 'mine', { qos: 1, retain: true });
+      });
+    }
+    const c = await mqtt.connectAsync(url, { username: 'edge-0', password, ca, protocolVersion: 4 });
+    for (const filter of [
+      '#',
+      'ecavg/#',
+      `${BASE}/#`,
+      `${BASE}/edge/+/receipt/+`,
+      `${BASE}/edge/edge-1/receipt/${MODEL}`,
+    ]) {
+      const granted = await c.subscribeAsync(filter, { qos: 1 }).catch(() => [{ qos: 128 }]);
+      assert.equal(granted[0]?.qos, 128, filter);
+    }
+    await c.endAsync();
+    await admin.endAsync();
+    assert.deepEqual(leaked, []);
+    const figures = await (await fetch(`${b.metrics}/metrics`)).text();
+    assert.match(figures, /ecavg_broker_refused_total\{what="publish"\} 300/);
+  }),
+);
 
 describe('1,000 hostile messages to cloud, gateways and broker', () => {
   test('rounds go on, nothing is counted twice, nobody falls over', { timeout: 240_000 }, () =>

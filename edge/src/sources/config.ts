@@ -32,7 +32,7 @@ const mqttJsonSchema = z.strictObject({
   /** Without one, a reading has the time at which it came. */
   time: z.strictObject({ path, format: z.enum(TIME_FORMATS).default('iso') }).optional(),
   /** Where each channel's value is in a message; a message may hold some of them. */
-  channels: z.record(z.string(), path),
+  channels: z.record(z.string(), path).default({}),
   /** Readings a second where a path finds several values: the last one has the message's time. */
   sampleHz: z.number().gt(0).optional(),
   /** Where the name of the class is: in force from the message's time on. */
@@ -44,7 +44,7 @@ const sparkplugSchema = z.strictObject({
   broker,
   group: level,
   node: level,
-  channels: z.record(z.string(), metric),
+  channels: z.record(z.string(), metric).default({}),
   label: metric.optional(),
   /** Asks the node to be born again where its messages can't be understood without. */
   rebirth: z.boolean().default(true),
@@ -63,6 +63,10 @@ const csvSchema = z.strictObject({
 
 export const sourceSchema = z
   .discriminatedUnion('type', [mqttJsonSchema, sparkplugSchema, csvSchema])
+  .refine(
+    (s) => s.type === 'csv' || s.label !== undefined || Object.keys(s.channels).length > 0,
+    'names neither channels nor a label',
+  )
   .refine((s) => s.type !== 'csv' || !s.follow || s.time !== undefined, 'follow: true needs time.column');
 
 export type SourceConfig = z.output<typeof sourceSchema>;

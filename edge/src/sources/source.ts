@@ -41,9 +41,7 @@ export function channelPlaces<T>(
   channels: Readonly<Record<string, T>>,
   field: string,
 ): { readonly channel: number; readonly of: T }[] {
-  const entries = Object.entries(channels);
-  if (entries.length === 0) throw new ConfigError(`${field} is empty: name at least one of the stream's channels`);
-  return entries.map(([name, of]) => {
+  return Object.entries(channels).map(([name, of]) => {
     const channel = stream.channels.findIndex((c) => c.name === name);
     if (channel < 0)
       throw new ConfigError(

@@ -75,6 +75,13 @@ describe('MQTT JSON', () => {
     assert.deepEqual(notes.take(), ['0 1000 3']);
   });
 
+  test('labels may come from a topic of their own', () => {
+    const notes = new Notes();
+    send(source(notes, { channels: undefined, label: '$.state' }), { state: 'worn', t: 3 });
+    assert.deepEqual(notes.take(), ['label 1000 worn']);
+    assert.throws(() => source(new Notes(), { channels: {} }), /names neither channels nor a label/);
+  });
+
   test('settings that name no channel, or hold no path, are refused', () => {
     assert.throws(
       () => source(new Notes(), { channels: { heat: '$.t' } }),
