@@ -226,6 +226,17 @@ export const cloudConfigSchema = z.strictObject({
           database: z.string().min(1).default('ecavg'),
           username: z.string().optional(),
           passwordFile: z.string().optional(),
+          /** Most of what waits on disk while InfluxDB is away; beyond it the oldest points go. */
+          spoolMegabytes: z.number().gt(0).default(64),
+          /** Made on first contact (InfluxDB 1.x): how long points stay as they came, and their means over some minutes; null: left to you. */
+          retention: z
+            .strictObject({
+              rawDays: z.int().min(1).default(30),
+              longDays: z.int().min(1).default(730),
+              everyMinutes: z.int().min(1).default(60),
+            })
+            .nullable()
+            .prefault({}),
         })
         .optional(),
     })

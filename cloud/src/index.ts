@@ -12,3 +12,4 @@ export { Slices } from './slices.js';
 export { EmbeddedTelemetry } from './telemetry/embedded.js';
 export { InfluxTelemetry } from './telemetry/influx.js';
 export { MEASUREMENTS, type Measurement, type Point, type TelemetrySink } from './telemetry/points.js';
+export { Spool } from './telemetry/spool.js';

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
-import { type CloudConfig, InfluxTelemetry } from '@ecavg/cloud';
+import { type CloudConfig, InfluxTelemetry, Spool } from '@ecavg/cloud';
 import { createLogger } from '@ecavg/runtime';
 import { InfluxDB } from 'influx';
 import { findProgram, freePort, TestFleet } from './harness.js';
@@ -47,7 +47,13 @@ describe('InfluxDB', { skip: 'skip' in influxd && influxd.skip, timeout: 120_000
   const settings = (): NonNullable<CloudConfig['telemetry']['influx']> => ({
     url: `http://127.0.0.1:${port}`,
     database: 'plant',
+    spoolMegabytes: 64,
+    // The points of these tests are old.
+    retention: null,
   });
+  let spools = 0;
+  const spool = (maxBytes = 1e6, name = `spool-${spools++}`): Promise<Spool> =>
+    Spool.open(join(folder, name), maxBytes);
   const start = async (): Promise<void> => {
     if ('path' in influxd) server = await startInflux(influxd.path, folder, port);
   };
@@ -70,7 +76,7 @@ describe('InfluxDB', { skip: 'skip' in influxd && influxd.skip, timeout: 120_000
     const fleet = new TestFleet(2);
     try {
       await fleet.broker();
-      const { events } = await fleet.cloud({ telemetry: { influx: settings() } });
+      const { events } = await fleet.cloud({ telemetry: { influx: { url: settings().url, database: 'plant' } } });
       await Promise.all([fleet.edge(0), fleet.edge(1)]);
       await events.until('finished');
       const closed = await events.until('round-closed');
@@ -94,13 +100,32 @@ describe('InfluxDB', { skip: 'skip' in influxd && influxd.skip, timeout: 120_000
       assert.equal(adopted.length, 2);
       assert.equal((await rows('SELECT version FROM ecavg_model'))[0]?.version, 2);
       assert.ok(Number((await rows('SELECT bytes FROM ecavg_wire'))[0]?.bytes) > 10_000);
+      // What was made on first contact, and what it makes of the points.
+      const policies = await db.showRetentionPolicies('plant');
+      assert.deepEqual(
+        policies.filter((p) => p.name.startsWith('ecavg_')).map((p) => [p.name, p.duration, p.default]),
+        [
+          ['ecavg_raw', '720h0m0s', true],
+          ['ecavg_long', '17520h0m0s', false],
+        ],
+      );
+      const [query] = await db.showContinousQueries('plant');
+      assert.equal(query?.name, 'ecavg_long');
+      const select = /BEGIN (SELECT .*) END/.exec(query?.query ?? '')?.[1] ?? '';
+      await db.query(select.replace(/ GROUP BY/, ` WHERE time > now() - 1h GROUP BY`));
+      const [long] = await rows("SELECT * FROM ecavg_long.ecavg_edge WHERE edge = 'edge-0' AND event = 'trained'");
+      assert.ok(Number(long?.mean_val_after) > 0.5, JSON.stringify(long));
+      const prometheus = await (await fetch(`${fleet.dashboard}/metrics`)).text();
+      assert.match(prometheus, /ecavg_cloud_version\{fleet="plant",model="digits"\} 2\n/);
+      assert.match(prometheus, /ecavg_cloud_edges_online\{fleet="plant",model="digits"\} 2\n/);
+      assert.match(prometheus, /ecavg_cloud_update_bytes_total\{fleet="plant",model="digits"\} [1-9]\d{3}/);
     } finally {
       await fleet.stop();
     }
   });
 
   test('points that the server calls malformed are dropped, and those behind them arrive', async () => {
-    const sink = new InfluxTelemetry({ ...settings(), database: 'malformed' }, log, 50);
+    const sink = new InfluxTelemetry({ ...settings(), database: 'malformed' }, await spool(), log, 50);
     const point = (fields: Record<string, number | string>) =>
       ({ measurement: 'ecavg_model', tags: {}, fields, at: 1 }) as const;
     sink.write([point({ version: 1 })]);
@@ -118,7 +143,7 @@ describe('InfluxDB', { skip: 'skip' in influxd && influxd.skip, timeout: 120_000
   });
 
   test('points wait while the server is away and arrive when it is back', async () => {
-    const sink = new InfluxTelemetry({ ...settings(), database: 'away' }, log, 50);
+    const sink = new InfluxTelemetry({ ...settings(), database: 'away' }, await spool(), log, 50);
     const point = (n: number) =>
       ({ measurement: 'ecavg_round', tags: { fleet: 'f' }, fields: { round: n }, at: 1_700_000_000_000 + n }) as const;
     sink.write([point(1)]);
@@ -131,4 +156,43 @@ describe('InfluxDB', { skip: 'skip' in influxd && influxd.skip, timeout: 120_000
     assert.deepEqual(points, [point(3), point(2), point(1)]);
     await sink.close();
   });
+
+  test('what waits is on disk: the next run delivers it', async () => {
+    const point = (n: number) =>
+      ({ measurement: 'ecavg_round', tags: {}, fields: { round: n }, at: 1_700_000_000_000 + n }) as const;
+    await stop();
+    const first = new InfluxTelemetry({ ...settings(), database: 'restart' }, await spool(1e6, 'restart'), log, 50);
+    first.write([point(1), point(2)]);
+    first.write([point(3)]);
+    await first.close();
+    await start();
+    const second = new InfluxTelemetry({ ...settings(), database: 'restart' }, await spool(1e6, 'restart'), log, 50);
+    await second.flushed();
+    assert.deepEqual(
+      (await second.query('ecavg_round', 10)).map((p) => p.fields.round),
+      [3, 2, 1],
+    );
+    await second.close();
+  });
+});
+
+test('the spool is bounded: the oldest points go, and damage is passed over', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'ecavg-spool-'));
+  try {
+    const point = (n: number) => ({ measurement: 'ecavg_round', tags: {}, fields: { round: n }, at: n }) as const;
+    const spool = await Spool.open(folder, 1000);
+    let dropped = 0;
+    for (let n = 0; n < 40; n++) dropped += await spool.push([point(n)]);
+    assert.ok(spool.bytes <= 1000 && dropped > 20, `${spool.bytes} ${dropped}`);
+    const again = await Spool.open(folder, 1000);
+    assert.equal(again.bytes, spool.bytes);
+    assert.deepEqual(await again.oldest(), [point(dropped)]);
+    const [name = ''] = readdirSync(folder).sort();
+    writeFileSync(join(folder, name), 'no json');
+    assert.deepEqual(await again.oldest(), []);
+    await again.shift();
+    assert.deepEqual(await again.oldest(), [point(dropped + 1)]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -3,6 +3,7 @@ import fastify from 'fastify';
 import type { CloudConfig } from '../config.js';
 import type { FleetModel } from '../fleetModel.js';
 import { MEASUREMENTS, type Measurement, type TelemetrySink } from '../telemetry/points.js';
+import { cloudMetrics } from '../telemetry/prometheus.js';
 import { PAGE } from './page.js';
 
 export interface HttpParts {
@@ -37,6 +38,8 @@ export async function startHttp(
   });
   app.get('/', (_request, reply) => reply.type('text/html; charset=utf-8').send(PAGE));
   app.get('/healthz', () => ({ status: 'ok' }));
+  const metrics = cloudMetrics(models);
+  app.get('/metrics', async (_request, reply) => reply.type(metrics.contentType).send(await metrics.metrics()));
   app.get('/api/v1/models', () =>
     models.map(({ config, registry, members }) => ({
       fleet: config.fleet,

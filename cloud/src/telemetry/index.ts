@@ -4,6 +4,7 @@ import type { CloudConfig } from '../config.js';
 import { EmbeddedTelemetry } from './embedded.js';
 import { InfluxTelemetry } from './influx.js';
 import type { TelemetrySink } from './points.js';
+import { Spool } from './spool.js';
 
 /** InfluxDB where one is configured, the embedded store otherwise. */
 export async function openTelemetry(
@@ -11,5 +12,7 @@ export async function openTelemetry(
   log: Logger,
 ): Promise<TelemetrySink> {
   const { influx } = config.telemetry;
-  return influx ? new InfluxTelemetry(influx, log) : EmbeddedTelemetry.open(join(config.dataDir, 'telemetry'), log);
+  if (!influx) return EmbeddedTelemetry.open(join(config.dataDir, 'telemetry'), log);
+  const spool = await Spool.open(join(config.dataDir, 'telemetry-spool'), influx.spoolMegabytes * 1e6);
+  return new InfluxTelemetry(influx, spool, log);
 }
