@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-const UNIT = ['protocol', 'runtime', 'models', 'broker', 'edge', 'cloud', 'cli', 'bench'];
+const UNIT = ['protocol', 'runtime', 'models', 'broker', 'edge', 'cloud', 'cli', 'deploy', 'bench'];
 const kinds = process.argv.slice(2).filter((a) => !a.startsWith('--'));
 const flags = process.argv.slice(2).filter((a) => a.startsWith('--'));
 const folders = kinds.flatMap((kind) => (kind === 'unit' ? UNIT : ['test']));

@@ -30,7 +30,7 @@ export const ROLES: Readonly<Record<string, Role>> = {
   },
   cloud: {
     publish: [`${BASE}/model/#`, `${BASE}/edge/+/receipt/+`],
-    subscribe: [`${BASE}/#`],
+    subscribe: [`${BASE}/#`, '$SYS/#'],
   },
   monitor: { publish: [], subscribe: [`${BASE}/#`, '$SYS/#'] },
   admin: { publish: ['#', '$SYS/#'], subscribe: ['#', '$SYS/#'] },

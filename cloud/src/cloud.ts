@@ -8,6 +8,7 @@ import { FleetHub } from './fleetHub.js';
 import { FleetModel } from './fleetModel.js';
 import { startHttp } from './http/server.js';
 import type { CloudFile } from './models.js';
+import { BrokerFigures, watchHealth } from './telemetry/health.js';
 import { openTelemetry } from './telemetry/index.js';
 
 /** Where commands to a running cloud are left. */
@@ -20,12 +21,14 @@ export async function startCloud(file: CloudFile, log: Logger): Promise<Service>
   );
   const telemetry = await openTelemetry(file, log);
   const hubs: FleetHub[] = [];
+  const brokers = new Map<string, BrokerFigures>();
   for (const [fleet, configs] of byFleet(file.models)) {
     const topics = new Topics(fleet);
     const [first] = configs;
     const keys = new EdgeKeys(join(first.dataDir, 'keys'), file.enrolment.mode);
     const clientId = `ecavg-${fleet}-cloud-${first.model.id}`;
     const client = connectBroker(file.broker, { clientId }, log);
+    brokers.set(fleet, new BrokerFigures(client, log));
     const models: FleetModel[] = [];
     for (const config of configs) {
       const child = file.models.length > 1 ? log.child({ fleet, model: config.model.id }) : log;
@@ -34,6 +37,7 @@ export async function startCloud(file: CloudFile, log: Logger): Promise<Service>
     hubs.push(new FleetHub(client, topics, models as [FleetModel, ...FleetModel[]], log));
   }
   for (const hub of hubs) await hub.start();
+  const endHealth = watchHealth(telemetry, file.dataDir, brokers, file.telemetry.healthSeconds);
   const models = hubs.flatMap((h) => [...h.models]);
   const endControl = await new ControlBox(controlFolder(file.dataDir)).serve((request) => {
     const model = models.find((m) => m.config.fleet === request.fleet && m.config.model.id === request.model);
@@ -53,6 +57,7 @@ export async function startCloud(file: CloudFile, log: Logger): Promise<Service>
       cloudKey: signer.key,
     },
     async stop() {
+      endHealth();
       await http.stop();
       await endControl();
       for (const hub of hubs) await hub.stop();

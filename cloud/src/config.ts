@@ -219,6 +219,8 @@ export const cloudConfigSchema = z.strictObject({
     .prefault({}),
   telemetry: z
     .strictObject({
+      /** How often process, disk and broker are measured. */
+      healthSeconds: z.number().min(1).max(86_400).default(60),
       /** InfluxDB to write to; without one, points go to an embedded store in dataDir. */
       influx: z
         .strictObject({

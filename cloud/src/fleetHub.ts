@@ -48,6 +48,8 @@ export class FleetHub {
   }
 
   #message(topic: string, payload: Uint8Array): void {
+    // The broker's own figures, which others read.
+    if (topic.startsWith('$SYS/')) return;
     // Where the model can't be read, or is none of ours, the first one's inbox counts and answers.
     const model = this.#models.get(replyAddress(this.topics, topic)?.model ?? '') ?? this.#first;
     void model.queue.run(async () => {

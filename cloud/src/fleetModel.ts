@@ -28,7 +28,7 @@ import { Publisher } from './publisher.js';
 import { EdgeRecords } from './records.js';
 import { Registry } from './registry.js';
 import { Releases } from './releases.js';
-import { edgePoint, qualityPoints, receptionPoint, rejectPoint, roundPoints } from './report.js';
+import { edgePoint, qualityPoints, quorumPoint, receptionPoint, rejectPoint, roundPoints } from './report.js';
 import { RoundStore } from './roundStore.js';
 import { RoundManager } from './rounds.js';
 import { type Asked, ShareInbox } from './shareInbox.js';
@@ -106,6 +106,9 @@ export class FleetModel {
     const asked = askedFor(config, artifact, calibrator);
     const members = new Members();
     const events = new EventLog();
+    events.listen(({ type, data }) => {
+      if (type === 'deadline-extended') telemetry.write([quorumPoint(names, data)]);
+    });
     const publisher = new Publisher(
       client,
       signer,

@@ -132,6 +132,16 @@ export function qualityPoints(names: Names, { edge, event, channels = {} }: Metr
   }));
 }
 
+/** A round that its deadline found without a quorum. */
+export function quorumPoint(names: Names, { round, accepted, needed }: Readonly<Record<string, unknown>>): Point {
+  return {
+    measurement: 'ecavg_quorum',
+    tags: { fleet: names.fleet, model: names.model },
+    fields: finiteFields({ round: Number(round), accepted: Number(accepted), needed: Number(needed) }),
+    at: Date.now(),
+  };
+}
+
 const snakeCase = (values: Readonly<Record<string, number>>): Record<string, number> =>
   Object.fromEntries(
     Object.entries(values).map(([k, v]) => [k.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), v] as const),

@@ -1,44 +1,17 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { after, before, describe, test } from 'node:test';
 import { type CloudConfig, InfluxTelemetry, Spool } from '@ecavg/cloud';
 import { createLogger } from '@ecavg/runtime';
 import { InfluxDB } from 'influx';
 import { findProgram, freePort, TestFleet } from './harness.js';
+import { startInflux } from './influxServer.js';
 
 const influxd = findProgram('influxd');
 const log = createLogger('test', { level: 'silent', format: 'json' });
-
-/** A private InfluxDB; resolves when it answers. */
-async function startInflux(path: string, folder: string, port: number) {
-  const rpc = await freePort();
-  const config = `reporting-disabled = true
-bind-address = "127.0.0.1:${rpc}"
-[meta]
-  dir = "${folder}/meta"
-[data]
-  dir = "${folder}/data"
-  wal-dir = "${folder}/wal"
-  query-log-enabled = false
-[http]
-  bind-address = "127.0.0.1:${port}"
-  log-enabled = false
-[monitor]
-  store-enabled = false
-`;
-  writeFileSync(join(folder, 'influxdb.conf'), config);
-  const child = spawn(path, ['run', '-config', join(folder, 'influxdb.conf')], { stdio: ['ignore', 'ignore', 'pipe'] });
-  for await (const line of createInterface({ input: child.stderr })) {
-    if (/Listening on HTTP/.test(line)) break;
-  }
-  child.stderr.resume();
-  return child;
-}
 
 describe('InfluxDB', { skip: 'skip' in influxd && influxd.skip, timeout: 120_000 }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'ecavg-influx-'));

@@ -17,6 +17,9 @@ export const MEASUREMENTS = [
   'ecavg_model',
   'ecavg_wire',
   'ecavg_reject',
+  'ecavg_quorum',
+  'ecavg_process',
+  'ecavg_broker',
 ] as const;
 export type Measurement = (typeof MEASUREMENTS)[number];
 
