@@ -44,17 +44,17 @@ async function onDisk(folder: string): Promise<Backend> {
 /** A client that is being told what waits for it when the broker stops: what is read for it ends there, and is no error. */
 function endingWithItsDatabase(persistence: AsyncPersistence): AsyncPersistence {
   let closing = false;
-  async function* untilClosed<T>(packets: AsyncIterable<T>): AsyncIterable<T> {
-    try {
-      yield* packets;
-    } catch (error) {
-      if (!closing) throw error;
-    }
-  }
+  const watched = <T>(packets: AsyncIterable<T>): AsyncIterable<T> => {
+    // Aedes listens to the errors of neither.
+    if (packets instanceof Readable)
+      packets.on('error', (error) => {
+        if (!closing) throw error;
+      });
+    return packets;
+  };
   const { destroy, createRetainedStreamCombi, outgoingStream } = persistence;
-  persistence.createRetainedStreamCombi = (patterns) =>
-    Readable.from(untilClosed(createRetainedStreamCombi.call(persistence, patterns)));
-  persistence.outgoingStream = (client) => Readable.from(untilClosed(outgoingStream.call(persistence, client)));
+  persistence.createRetainedStreamCombi = (patterns) => watched(createRetainedStreamCombi.call(persistence, patterns));
+  persistence.outgoingStream = (client) => watched(outgoingStream.call(persistence, client));
   persistence.destroy = () => {
     closing = true;
     return destroy.call(persistence);
