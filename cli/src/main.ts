@@ -7,6 +7,7 @@ import { Command } from 'commander';
 import { demoCommand } from './demo/command.js';
 import { doctorCommand } from './doctor.js';
 import { modelCommand } from './model.js';
+import { planCommand } from './plan/command.js';
 import { reproduceCommand } from './reproduce/command.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -27,6 +28,7 @@ Examples:
   ecavg edge --config edge.yaml
   ecavg model prepare my.onnx      bring your own model
   ecavg reproduce mnist            the paper's protocol and ours, in a table
+  ecavg plan --gateways 200        what a fleet costs before there is one
   ecavg doctor                     what is installed and what works`,
   );
 for (const command of [
@@ -36,6 +38,7 @@ for (const command of [
   edgeCommand(),
   modelCommand(),
   reproduceCommand(),
+  planCommand(),
   doctorCommand(),
 ]) {
   program.addCommand(command);

@@ -21,7 +21,7 @@ const config = (name: string, text: string): string => {
 
 describe('command line', () => {
   test('--help of every command shows examples and exits with 0', () => {
-    for (const command of [[], ['demo'], ['broker'], ['cloud'], ['edge'], ['doctor'], ['reproduce']]) {
+    for (const command of [[], ['demo'], ['broker'], ['cloud'], ['edge'], ['doctor'], ['reproduce'], ['plan']]) {
       const { code, out } = ecavg([...command, '--help']);
       assert.equal(code, 0);
       assert.match(out, /Example/i, command.join());
