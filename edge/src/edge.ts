@@ -215,8 +215,8 @@ class Gateway {
     clearTimeout(this.#retry);
     clearTimeout(this.#again);
     clearTimeout(this.#later);
-    await this.#desk?.stop();
     await this.#queue.idle();
+    await this.#desk?.stop();
     await this.#inference?.stop();
     if (this.#client.connected) {
       const farewell = Buffer.from(this.#status(false));
