@@ -37,29 +37,44 @@ async function onDisk(folder: string): Promise<Backend> {
       { cause },
     );
   }
-  // Aedes' close destroys the persistence, and with it the database.
-  return { persistence: endingWithItsDatabase(levelPersistence(db)), mq: undefined, close: async () => db.close() };
+  const ending = endingWithItsDatabase(levelPersistence(db));
+  return {
+    persistence: ending.persistence,
+    mq: undefined,
+    async close() {
+      ending.begin();
+      await db.close();
+    },
+  };
 }
 
 /** A client that is being told what waits for it when the broker stops: what is read for it ends there, and is no error. */
-function endingWithItsDatabase(persistence: AsyncPersistence): AsyncPersistence {
+function endingWithItsDatabase(persistence: AsyncPersistence): { persistence: AsyncPersistence; begin(): void } {
   let closing = false;
-  const watched = <T>(packets: AsyncIterable<T>): AsyncIterable<T> => {
-    // Aedes listens to the errors of neither.
+  async function* untilClosed<T>(packets: AsyncIterable<T>): AsyncIterable<T> {
+    // A read that is under way while its reader goes fails on the stream itself, where nobody listens.
     if (packets instanceof Readable)
       packets.on('error', (error) => {
         if (!closing) throw error;
       });
-    return packets;
-  };
+    try {
+      yield* packets;
+    } catch (error) {
+      if (!closing) throw error;
+    }
+  }
   const { destroy, createRetainedStreamCombi, outgoingStream } = persistence;
-  persistence.createRetainedStreamCombi = (patterns) => watched(createRetainedStreamCombi.call(persistence, patterns));
-  persistence.outgoingStream = (client) => watched(outgoingStream.call(persistence, client));
-  persistence.destroy = () => {
+  persistence.createRetainedStreamCombi = (patterns) =>
+    Readable.from(untilClosed(createRetainedStreamCombi.call(persistence, patterns)));
+  persistence.outgoingStream = (client) => Readable.from(untilClosed(outgoingStream.call(persistence, client)));
+  const begin = (): void => {
     closing = true;
+  };
+  persistence.destroy = () => {
+    begin();
     return destroy.call(persistence);
   };
-  return persistence;
+  return { persistence, begin };
 }
 
 /**

@@ -155,6 +155,33 @@ describe('what a broker keeps', () => {
     }),
   );
 
+  test('told to stop while it reads for clients what it kept, it ends well', LIMIT, () =>
+    withFleet(1, async (fleet) => {
+      const dataDir = join(fleet.folder, 'kept');
+      const start = () =>
+        fleet.daemon('broker', 'broker', { listen: { port: 0 }, persistence: { kind: 'disk', dataDir } });
+      const first = await start();
+      const writer = await client(String(first.ready.url));
+      for (let i = 0; i < 200; i++) await writer.publishAsync(`kept/${i}`, 'x'.repeat(3000), { qos: 1, retain: true });
+      await writer.endAsync(true);
+      let broker = first;
+      for (let round = 0; round < 6; round++) {
+        const readers = await Promise.all(
+          Array.from({ length: 10 }, (_, i) => client(String(broker.ready.url), { clientId: `r${i}`, clean: false })),
+        );
+        const reading = new Promise<void>((done) => readers[0]?.once('message', () => done()));
+        for (const r of readers) r.subscribe('#', { qos: 1 }, () => undefined);
+        await reading;
+        const gone = once(broker.process, 'exit');
+        broker.process.kill('SIGTERM');
+        assert.deepEqual(await gone, [0, null]);
+        for (const r of readers) r.end(true);
+        broker = await start();
+      }
+      assert.doesNotMatch(readFileSync(join(fleet.folder, 'logs', 'broker.log'), 'utf8'), /"level":60/);
+    }),
+  );
+
   test('limits: a packet over the size, too many in a queue, too many connections, retained bytes', LIMIT, () =>
     withFleet(1, async (fleet) => {
       const child = await fleet.daemon('broker', 'broker', {
