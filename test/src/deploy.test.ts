@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { parse } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import { ECAVG, findProgram } from './harness.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -17,6 +17,34 @@ interface Service {
   readonly volumes?: readonly string[];
   readonly ports?: readonly string[];
   readonly depends_on?: readonly string[];
+}
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+}
+
+interface StatefulSet extends Manifest {
+  readonly spec: {
+    readonly volumeClaimTemplates: readonly { readonly metadata: { readonly name: string } }[];
+    readonly template: {
+      readonly metadata: { readonly labels: { readonly app: string } };
+      readonly spec: {
+        readonly securityContext: { readonly runAsNonRoot: boolean };
+        readonly volumes: readonly {
+          readonly name: string;
+          readonly configMap?: { readonly name: string };
+          readonly persistentVolumeClaim?: { readonly claimName: string };
+        }[];
+        readonly containers: readonly {
+          readonly image: string;
+          readonly ports: readonly { readonly name: string }[];
+          readonly securityContext: { readonly readOnlyRootFilesystem: boolean };
+          readonly volumeMounts: readonly { readonly name: string }[];
+        }[];
+      };
+    };
+  };
 }
 
 describe('deploy', () => {
@@ -81,6 +109,50 @@ describe('deploy', () => {
         assert.ok(stage.includes(` ${name.slice(7)}\n`), `${kind}: ${name}`);
     }
     assert.match(text, /^USER 10001$/m);
+  });
+
+  test('the k8s manifests: every file, volume, port and label that is named is there; nothing runs as root', () => {
+    const kustomization = parse(readFileSync(join(DEPLOY, 'kustomization.yaml'), 'utf8')) as {
+      resources: string[];
+      configMapGenerator: { name: string; files: string[] }[];
+      images: { name: string }[];
+    };
+    const maps = new Set(kustomization.configMapGenerator.map((m) => m.name));
+    for (const { files } of kustomization.configMapGenerator)
+      for (const file of files) assert.ok(existsSync(join(DEPLOY, file)), file);
+    const images = new Set(kustomization.images.map((i) => i.name));
+    const all = kustomization.resources.flatMap((file) =>
+      parseAllDocuments(readFileSync(join(DEPLOY, file), 'utf8')).map((d) => {
+        assert.deepEqual(d.errors, [], file);
+        return d.toJS() as Manifest;
+      }),
+    );
+    const claims = new Set(all.filter((m) => m.kind === 'PersistentVolumeClaim').map((m) => m.metadata.name));
+    const sets = all.filter((m): m is StatefulSet => m.kind === 'StatefulSet');
+    assert.deepEqual(
+      sets.map((s) => s.metadata.name),
+      ['broker', 'cloud'],
+    );
+    for (const { metadata, spec } of sets) {
+      const { template, volumeClaimTemplates } = spec;
+      const pod = template.spec;
+      assert.equal(pod.securityContext.runAsNonRoot, true);
+      const volumes = new Set([...pod.volumes, ...volumeClaimTemplates.map((v) => v.metadata)].map((v) => v.name));
+      for (const v of pod.volumes) {
+        if (v.configMap) assert.ok(maps.has(v.configMap.name), v.configMap.name);
+        if (v.persistentVolumeClaim) assert.ok(claims.has(v.persistentVolumeClaim.claimName));
+      }
+      for (const c of pod.containers) {
+        assert.ok(images.has(c.image), c.image);
+        assert.equal(c.securityContext.readOnlyRootFilesystem, true);
+        for (const { name } of c.volumeMounts) assert.ok(volumes.has(name), `${metadata.name}: ${name}`);
+        const service = all.find((m) => m.kind === 'Service' && m.metadata.name === metadata.name) as unknown as {
+          spec: { selector: { app: string }; ports: { targetPort: string }[] };
+        };
+        assert.equal(service.spec.selector.app, template.metadata.labels.app);
+        assert.ok(c.ports.some((p) => p.name === service.spec.ports[0]?.targetPort));
+      }
+    }
   });
 
   test('the systemd units are sound, and shut in', { skip: 'skip' in analyze && analyze.skip }, () => {
