@@ -13,8 +13,9 @@ import {
   Topics,
 } from '@ecavg/protocol';
 import { createLogger, Downloader } from '@ecavg/runtime';
+import { Watcher } from 'ecavg';
 import mqtt, { type MqttClient } from 'mqtt';
-import { Daemons, Events, usage } from './processes.js';
+import { Daemons, LONGEST_MS, usage } from './processes.js';
 import { table } from './table.js';
 
 const FLEET = 'bench';
@@ -162,7 +163,7 @@ class Deliveries {
 async function measureFleet(edges: number, rounds: number, made: Made): Promise<FleetRow> {
   const daemons = new Daemons();
   const gateways: Gateway[] = [];
-  let events: Events | undefined;
+  let events: Watcher | undefined;
   try {
     const limits = { connectsPerSecondPerAddress: 1e6, connectionsPerAddress: 100_000 };
     const broker = await daemons.start('broker', 'broker', { listen: { port: 0 }, maxConnections: 100_000, limits });
@@ -176,7 +177,7 @@ async function measureFleet(edges: number, rounds: number, made: Made): Promise<
       data: { gateways: 2 },
       rounds: { count: rounds, intervalSeconds: 0, minEdges: edges, quorum: 1, deadlineSeconds: 600, settleSeconds: 0 },
     });
-    events = new Events(String(cloud.ready.dashboard));
+    events = new Watcher(String(cloud.ready.dashboard));
     const deliveries = new Deliveries(edges);
     const began = performance.now();
     for (let from = 0; from < edges; from += AT_ONCE) {
@@ -190,9 +191,9 @@ async function measureFleet(edges: number, rounds: number, made: Made): Promise<
     const seconds: number[] = [];
     const delivered: number[] = [];
     for (let round = 1; round <= rounds; round++) {
-      await events.until('round-opened', (d) => d.round === round);
+      await events.until('round-opened', (d) => d.round === round, LONGEST_MS);
       const opened = performance.now();
-      const { data } = await events.until('round-closed', (d) => d.round === round);
+      const { data } = await events.until('round-closed', (d) => d.round === round, LONGEST_MS);
       seconds.push(data.seconds as number);
       // A round that the guard refuses makes no version.
       if (data.version === round + 1) delivered.push(((await deliveries.all(round + 1)) - opened) / 1000);

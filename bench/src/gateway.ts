@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadDataSet } from '@ecavg/models';
 import { Topics } from '@ecavg/protocol';
+import { sendAtOnce } from '@ecavg/runtime';
+import { Watcher } from 'ecavg';
 import mqtt from 'mqtt';
-import { Daemons, Events, usage } from './processes.js';
+import { Daemons, LONGEST_MS, usage } from './processes.js';
 import { table } from './table.js';
 
 const FLEET = 'bench';
@@ -55,8 +57,7 @@ class Sensor {
   static async connect(url: string, model: string, x: number[]): Promise<Sensor> {
     const topics = new Topics(FLEET);
     const client = await mqtt.connectAsync(url, { protocolVersion: 4 });
-    const { stream } = client;
-    if ('setNoDelay' in stream && typeof stream.setNoDelay === 'function') stream.setNoDelay(true);
+    sendAtOnce(client);
     await client.subscribeAsync(topics.infer('gateway', model, 'result'), { qos: 1 });
     return new Sensor(client, topics.infer('gateway', model, 'request'), x);
   }
@@ -100,7 +101,7 @@ async function measureGateway(name: keyof typeof GATEWAY_CASES, seconds: number)
   const { architecture, dataset, partition, ...more } = GATEWAY_CASES[name];
   const daemons = new Daemons();
   let sensor: Sensor | undefined;
-  let events: Events | undefined;
+  let events: Watcher | undefined;
   try {
     const broker = await daemons.start('broker', 'broker', { listen: { port: 0 } });
     const url = String(broker.ready.url);
@@ -122,11 +123,11 @@ async function measureGateway(name: keyof typeof GATEWAY_CASES, seconds: number)
         settleSeconds: 0,
       },
     });
-    events = new Events(String(cloud.ready.dashboard));
+    events = new Watcher(String(cloud.ready.dashboard));
     const edge = { fleet: FLEET, edge: 'gateway', model: 'm', dataDir: `${daemons.folder}/edge`, broker: { url } };
     const gateway = await daemons.start('edge', 'edge', { ...edge, data: { ...data, index: 0 }, ...more });
     const pid = gateway.process.pid ?? 0;
-    await events.until('round-closed', (d) => d.round === 1);
+    await events.until('round-closed', (d) => d.round === 1, LONGEST_MS);
     if (!('infer' in more)) {
       const set = loadDataSet(dataset, { sites: 4, seed: 1 });
       const x = new Float32Array(set.shape.reduce((a, d) => a * d, 1));
@@ -134,7 +135,7 @@ async function measureGateway(name: keyof typeof GATEWAY_CASES, seconds: number)
       sensor = await Sensor.connect(url, 'm', [...x]);
     }
     const idle = await phase(pid, seconds, sensor);
-    await events.until('round-opened', (d) => d.round === 2);
+    await events.until('round-opened', (d) => d.round === 2, LONGEST_MS);
     // Past the first steps.
     await sleep(1000);
     const training = await phase(pid, seconds, sensor);

@@ -2,10 +2,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { CloudEvent } from '@ecavg/cloud';
-import { type Child, followEvents, Processes } from 'ecavg';
+import { type Child, Processes } from 'ecavg';
 
 const ECAVG = fileURLToPath(new URL('../../cli/bin/ecavg.js', import.meta.url));
+/** No event of a measurement takes longer. */
+export const LONGEST_MS = 600_000;
+
 const TICKS_PER_SECOND = 100;
 
 /** Daemons for one measurement, in a folder of their own. */
@@ -22,45 +24,6 @@ export class Daemons {
   async stop(): Promise<void> {
     await this.#processes.stop();
     rmSync(this.folder, { recursive: true, force: true });
-  }
-}
-
-/** Events of a cloud from its start on, waited for without polling. */
-export class Events {
-  readonly #seen: CloudEvent[] = [];
-  readonly #stop = new AbortController();
-  #wake: () => void = () => undefined;
-
-  constructor(url: string) {
-    void this.#follow(url);
-  }
-
-  async #follow(url: string): Promise<void> {
-    try {
-      for await (const event of followEvents(url, this.#stop.signal)) {
-        this.#seen.push(event);
-        this.#wake();
-      }
-    } catch {
-      // Stopped.
-    }
-  }
-
-  async until(
-    type: CloudEvent['type'],
-    fits: (data: Record<string, unknown>) => boolean = () => true,
-  ): Promise<CloudEvent> {
-    for (;;) {
-      const found = this.#seen.find((e) => e.type === type && fits(e.data));
-      if (found) return found;
-      await new Promise<void>((done) => {
-        this.#wake = done;
-      });
-    }
-  }
-
-  close(): void {
-    this.#stop.abort();
   }
 }
 

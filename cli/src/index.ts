@@ -1,2 +1,3 @@
 export { followEvents } from './demo/events.js';
 export { type Child, Processes } from './demo/processes.js';
+export { Watcher } from './demo/watcher.js';

@@ -139,8 +139,7 @@ class Gateway {
       store,
       log,
       publish: (topic, payload) => this.#publish(topic, payload),
-      report: (values) =>
-        this.#report('served', this.#round?.round ?? 0, this.#artifact?.manifest.version ?? 0, values),
+      report: (values) => this.#reportNow('served', values),
     });
   }
 
@@ -151,20 +150,18 @@ class Gateway {
   }
 
   #openDesk(data: StreamData): StreamDesk {
-    const report = (event: 'quality' | 'drift', values: Values, channels: Record<string, Values>): void =>
-      this.#report(event, this.#round?.round ?? 0, this.#artifact?.manifest.version ?? 0, values, channels);
     return new StreamDesk(
       data,
       {
         quality: (values, channels) => {
           // A link that is down would keep every one of them for later.
           if (!this.#client.connected) return;
-          report('quality', values, channels);
-          this.#publish(this.#topics.status(this.config.edge), this.#status(true), true);
+          this.#reportNow('quality', values, channels);
+          this.#tellStatus();
         },
-        drift: (values, channels) => report('drift', values, channels),
+        drift: (values, channels) => this.#reportNow('drift', values, channels),
         ready: () => {
-          this.#publish(this.#topics.status(this.config.edge), this.#status(true), true);
+          this.#tellStatus();
           this.#schedule(() => this.#trainIfDue());
         },
       },
@@ -241,7 +238,7 @@ class Gateway {
     this.#client.subscribe(topics, { qos: 1 }, (error) => {
       if (error) this.log.warn({ err: error }, 'subscription failed');
     });
-    this.#publish(this.#topics.status(edge), this.#status(true), true);
+    this.#tellStatus();
     this.#statusFile.changed();
     const waitMs = this.#absence.back();
     if (waitMs > 0) this.log.info({ waitMs: Math.round(waitMs) }, 'back after a long time: catching up in a while');
@@ -415,6 +412,15 @@ class Gateway {
     } finally {
       this.#training = undefined;
     }
+  }
+
+  /** Of the round and the version in hand. */
+  #reportNow(event: MetricsMessage['event'], values: Values, channels?: Record<string, Values>): void {
+    this.#report(event, this.#round?.round ?? 0, this.#artifact?.manifest.version ?? 0, values, channels);
+  }
+
+  #tellStatus(): void {
+    this.#publish(this.#topics.status(this.config.edge), this.#status(true), true);
   }
 
   #report(

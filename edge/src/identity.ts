@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import { Signer } from '@ecavg/protocol';
+import { encodeMessage, enrolmentProof, Signer, tokenHash } from '@ecavg/protocol';
 import { readOrCreate, readSecret, Trust } from '@ecavg/runtime';
 import type { EdgeConfig } from './config.js';
 import type { EdgeStore } from './store.js';
@@ -27,9 +27,15 @@ export async function openIdentity(config: EdgeConfig, store: EdgeStore): Promis
 }
 
 /** How this gateway names itself to a broker that knows users; with a one-time token, the password is its own. */
-export async function brokerLogin({ broker, edge, dataDir }: EdgeConfig): Promise<Login> {
+async function brokerLogin({ broker, edge, dataDir }: EdgeConfig): Promise<Login> {
   const username = broker.passwordFile || broker.enrolTokenFile || broker.certFile ? { username: edge } : {};
   if (!broker.enrolTokenFile) return username;
   const password = await readOrCreate(join(dataDir, 'broker-password'), () => randomBytes(18).toString('base64url'));
   return { ...username, password: `${readSecret(broker.enrolTokenFile)}:${password}` };
+}
+
+/** Asks the cloud to know this edge by its key, with proof of a one-time token. */
+export function enrolRequest({ edge, model }: EdgeConfig, { key }: Signer, token: string): Buffer {
+  const proof = enrolmentProof(tokenHash(token), edge, key);
+  return Buffer.from(encodeMessage('enrol', { edge, model, key, proof }));
 }

@@ -1,18 +1,10 @@
 import type { Artifact } from '@ecavg/models';
-import {
-  encodeMessage,
-  enrolmentProof,
-  type Layout,
-  type Receipt,
-  type RoundMessage,
-  type Topics,
-  tokenHash,
-} from '@ecavg/protocol';
+import type { Layout, Receipt, RoundMessage, Topics } from '@ecavg/protocol';
 import { type Flow, type Logger, type MqttClient, RETRY_REASONS, readSecret, Sender } from '@ecavg/runtime';
 import { encodeAgain } from './coding.js';
 import type { EdgeConfig } from './config.js';
 import type { LocalData } from './data.js';
-import type { Identity } from './identity.js';
+import { enrolRequest, type Identity } from './identity.js';
 import { Link } from './link.js';
 import { type Kind, Sharing } from './sharing.js';
 import type { EdgeStore, OutboxEntry } from './store.js';
@@ -191,12 +183,10 @@ export class Uplink {
   /** Asks to be known by this edge's key, with proof of its token, until the cloud has said yes. */
   #enrol(): void {
     const { signer, trust } = this.means.identity;
-    const { edge, model } = this.means.config;
-    const { tokenFile } = this.means.config.trust;
+    const { config, client, topics } = this.means;
+    const { tokenFile } = config.trust;
     if (!tokenFile || trust.isEnrolled(signer.key)) return;
-    const proof = enrolmentProof(tokenHash(readSecret(tokenFile)), edge, signer.key);
-    const message = encodeMessage('enrol', { edge, model, key: signer.key, proof });
-    this.means.client.publish(this.means.topics.enrol(edge), Buffer.from(message), { qos: 1 });
+    client.publish(topics.enrol(config.edge), enrolRequest(config, signer, readSecret(tokenFile)), { qos: 1 });
   }
 
   async #enrolled({ status, reason, detail }: Receipt): Promise<false> {

@@ -14,6 +14,7 @@ export {
   connectBroker,
   type MqttClient,
   readSecret,
+  sendAtOnce,
 } from './mqtt.js';
 export { type Outgoing, RETRY_REASONS, Sender } from './outgoing.js';
 export { SerialQueue } from './queue.js';

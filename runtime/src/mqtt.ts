@@ -83,9 +83,7 @@ export function connectBroker(broker: BrokerConfig, options: ConnectOptions, log
   const client = mqtt.connect(broker.url, settings);
   if (broker.protocol === 'auto') fallBack(client);
   client.on('connect', () => {
-    // Small messages go at once: with Nagle's algorithm they wait 40 ms for the acknowledgement of the one before.
-    const { stream } = client;
-    if ('setNoDelay' in stream && typeof stream.setNoDelay === 'function') stream.setNoDelay(true);
+    sendAtOnce(client);
     log.info({ broker: broker.url }, 'connected to the broker');
   });
   client.on('reconnect', () => log.debug({ broker: broker.url }, 'reconnecting to the broker'));
@@ -100,6 +98,11 @@ export function connectBroker(broker: BrokerConfig, options: ConnectOptions, log
       log.warn({ broker: broker.url }, `the broker refuses MQTT ${broker.protocol}: set broker.protocol to auto`);
   });
   return client;
+}
+
+/** Small messages go at once: with Nagle's algorithm they wait 40 ms for the acknowledgement of the one before. For a client that is connected. */
+export function sendAtOnce({ stream }: MqttClient): void {
+  if ('setNoDelay' in stream && typeof stream.setNoDelay === 'function') stream.setNoDelay(true);
 }
 
 /** CONNACK: unacceptable protocol version, in MQTT 3.1.1 and in MQTT 5. */

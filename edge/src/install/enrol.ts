@@ -1,7 +1,7 @@
-import { decodeMessage, encodeMessage, enrolmentProof, Topics, tokenHash } from '@ecavg/protocol';
+import { decodeMessage, Topics } from '@ecavg/protocol';
 import { ConfigError, connectBroker, type Logger, writeDurable } from '@ecavg/runtime';
 import type { EdgeConfig } from '../config.js';
-import { openIdentity } from '../identity.js';
+import { enrolRequest, openIdentity } from '../identity.js';
 import { EdgeStore } from '../store.js';
 
 /**
@@ -33,9 +33,7 @@ export async function enrol(config: EdgeConfig, token: string, waitSeconds: numb
       client.on('connect', () => {
         client.subscribe(topics.receipt(edge, model), { qos: 1 }, (error) => {
           if (error) return end(error);
-          const proof = enrolmentProof(tokenHash(token), edge, signer.key);
-          const message = encodeMessage('enrol', { edge, model, key: signer.key, proof });
-          client.publish(topics.enrol(edge), Buffer.from(message), { qos: 1 });
+          client.publish(topics.enrol(edge), enrolRequest(config, signer, token), { qos: 1 });
         });
       });
       client.on('message', (_topic, payload) => {

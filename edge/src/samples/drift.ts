@@ -53,19 +53,34 @@ const BINS = 10;
  * fill equally. Half a value is added to every bin, so that an empty one gives no infinity.
  */
 export function stabilityIndex(then: readonly number[], now: readonly number[]): number {
-  const sorted = [...then].sort((a, b) => a - b);
-  const edges = Array.from({ length: BINS - 1 }, (_, i) => sorted[Math.floor(((i + 1) * sorted.length) / BINS)] ?? 0);
-  const shares = (values: readonly number[]): number[] => {
+  return new Stability(then).index(now);
+}
+
+/** What the values of then make, once, for all that they are compared with. */
+class Stability {
+  readonly #edges: readonly number[];
+  readonly #then: readonly number[];
+
+  constructor(then: readonly number[]) {
+    const sorted = [...then].sort((a, b) => a - b);
+    this.#edges = Array.from({ length: BINS - 1 }, (_, i) => sorted[Math.floor(((i + 1) * sorted.length) / BINS)] ?? 0);
+    this.#then = this.#shares(then);
+  }
+
+  index(now: readonly number[]): number {
+    const q = this.#shares(now);
+    return this.#then.reduce((sum, p, i) => sum + (p - (q[i] ?? 0)) * Math.log(p / (q[i] ?? 1)), 0);
+  }
+
+  #shares(values: readonly number[]): number[] {
     const counts: number[] = Array(BINS).fill(0.5);
     for (const v of values) {
-      const bin = edges.findIndex((edge) => v < edge);
+      const bin = this.#edges.findIndex((edge) => v < edge);
       const at = bin < 0 ? BINS - 1 : bin;
       counts[at] = (counts[at] ?? 0) + 1;
     }
     return counts.map((c) => c / (values.length + BINS / 2));
-  };
-  const [p, q] = [shares(then), shares(now)];
-  return p.reduce((sum, share, i) => sum + (share - (q[i] ?? 0)) * Math.log(share / (q[i] ?? 1)), 0);
+  }
 }
 
 /** What the monitor found in one value's course. */
@@ -81,6 +96,7 @@ class Course {
   #mean = 0;
   #deviation = 1;
   #test: PageHinkley;
+  #stability: Stability | undefined;
   psi: number | undefined;
 
   constructor(
@@ -104,7 +120,8 @@ class Course {
     const z = Math.max(-10, Math.min(10, (x - this.#mean) / this.#deviation));
     if (this.#test.add(z)) return 'page-hinkley';
     if (this.now.length < windows) return undefined;
-    this.psi = stabilityIndex(this.normal, this.now);
+    this.#stability ??= new Stability(this.normal);
+    this.psi = this.#stability.index(this.now);
     return this.psi > psiAlarm ? 'psi' : undefined;
   }
 

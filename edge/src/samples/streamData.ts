@@ -30,7 +30,7 @@ export class StreamData implements LocalData {
   readonly #store: SampleStore;
   readonly #drift: DriftMonitor;
   readonly #sources: readonly Source[];
-  #known = 0;
+  #wasReady = false;
   /** Called with every window of live sources; set before `start`. */
   onWindow: (window: StreamWindow) => void = () => {};
   /** Called where a channel, or the model's score, is not what it was. */
@@ -152,8 +152,8 @@ export class StreamData implements LocalData {
   #window(window: StreamWindow, live: boolean): void {
     for (const [c, { name }] of this.settings.channels.entries()) this.#follow(name, window.means[c] as number);
     if (live) this.onWindow(window);
-    if (this.#known === 0 && this.ready) {
-      this.#known = this.samples;
+    if (!this.#wasReady && this.ready) {
+      this.#wasReady = true;
       this.onReady();
     }
   }

@@ -84,17 +84,6 @@ export class Evaluator {
     return this.rebuilds ? this.#rebuild(weights, view) : this.#classify(weights, view);
   }
 
-  /** Mean squared error of each sample of a view, for a model that rebuilds its input. */
-  async errors(weights: Float32Array, view: View): Promise<Float32Array> {
-    const size = sampleSize(view.data);
-    const errors = new Float32Array(view.indices.length);
-    let at = 0;
-    for await (const { x, out } of this.#batches(weights, view))
-      for (let i = 0; i < x.length; i += size)
-        errors[at++] = meanSquares(x.subarray(i, i + size), out.subarray(i, i + size));
-    return errors;
-  }
-
   async #rebuild(weights: Float32Array, view: View): Promise<Evaluation> {
     const size = sampleSize(view.data);
     const samples = view.indices.length;
