@@ -1,9 +1,8 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ConfigError, readJson, writeDurable } from '@ecavg/runtime';
+import { ConfigError, hashPassword, isPassword, newPassword, readJson, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
-import { hashPassword, isPassword, newPassword } from './passwords.js';
 
 const roleSchema = z.object({ publish: z.array(z.string()), subscribe: z.array(z.string()) });
 const userSchema = z.object({

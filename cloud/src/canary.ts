@@ -10,6 +10,8 @@ export interface Reception {
   readonly worstChange: number;
   /** Edges that lost more than `canary.hurtTolerance`. */
   readonly hurt: readonly string[];
+  /** Accuracy of the version before and of this one, by edge. */
+  readonly edges: readonly { readonly edge: string; readonly before: number; readonly after: number }[];
 }
 
 /** The change that an edge reports: the new version against the one before, both measured there. */
@@ -24,7 +26,8 @@ export function receptionOf(
 ): Reception {
   const changes = reports.flatMap((r) => {
     const change = changeOf(r);
-    return change === undefined ? [] : [{ edge: r.edge, change }];
+    const { valPrevious = 0, valAfter = 0 } = r.values;
+    return change === undefined ? [] : [{ edge: r.edge, change, before: valPrevious, after: valAfter }];
   });
   const all = changes.map((c) => c.change);
   return {
@@ -32,6 +35,7 @@ export function receptionOf(
     meanChange: all.reduce((a, c) => a + c, 0) / Math.max(1, all.length),
     worstChange: all.length > 0 ? Math.min(...all) : 0,
     hurt: changes.filter((c) => c.change < -hurtTolerance).map((c) => c.edge),
+    edges: changes.map(({ edge, before, after }) => ({ edge, before, after })),
   };
 }
 

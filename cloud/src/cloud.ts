@@ -2,10 +2,11 @@ import { join } from 'node:path';
 import { Signer, Topics } from '@ecavg/protocol';
 import { ConfigError, connectBroker, type Logger, readOrCreate, type Service } from '@ecavg/runtime';
 import type { CloudConfig } from './config.js';
-import { ControlBox } from './control.js';
+import { ControlBox, type ControlRequest } from './control.js';
 import { EdgeKeys } from './edgeKeys.js';
 import { FleetHub } from './fleetHub.js';
 import { FleetModel } from './fleetModel.js';
+import { Accounts } from './http/accounts.js';
 import { startHttp } from './http/server.js';
 import type { CloudFile } from './models.js';
 import { BrokerFigures, watchHealth } from './telemetry/health.js';
@@ -39,12 +40,19 @@ export async function startCloud(file: CloudFile, log: Logger): Promise<Service>
   for (const hub of hubs) await hub.start();
   const endHealth = watchHealth(telemetry, file.dataDir, brokers, file.telemetry.healthSeconds);
   const models = hubs.flatMap((h) => [...h.models]);
-  const endControl = await new ControlBox(controlFolder(file.dataDir)).serve((request) => {
+  const control = (request: ControlRequest): Promise<string> => {
     const model = models.find((m) => m.config.fleet === request.fleet && m.config.model.id === request.model);
     if (!model) throw new ConfigError(`this cloud has no model ${request.fleet}/${request.model}`);
     return model.rounds.control(request);
-  }, log);
-  const http = await startHttp(file.http, { models: models as [FleetModel, ...FleetModel[]], telemetry }, log);
+  };
+  const endControl = await new ControlBox(controlFolder(file.dataDir)).serve(control, log);
+  const accounts = await Accounts.open(file.dataDir);
+  if (file.http.anonymous !== 'operator') {
+    const made = await accounts.first();
+    if (made) log.warn(made, 'nobody could sign in yet: made a user, whose password is in this file');
+  }
+  const parts = { models: models as [FleetModel, ...FleetModel[]], telemetry, accounts, control };
+  const http = await startHttp(file.http, parts, log);
   const [first] = models;
   return {
     ready: {

@@ -3,6 +3,7 @@ import { type Command, Option } from 'commander';
 import { startCloud } from './cloud.js';
 import { controlCommands } from './controlCommands.js';
 import { edgeKeyCommands } from './edgeKeyCommands.js';
+import { accountCommands } from './http/accountCommands.js';
 import { cloudFileSchema } from './models.js';
 import { startRegional } from './regional/regional.js';
 
@@ -68,6 +69,6 @@ telemetry:
     const { role } = self.opts<{ role?: string }>();
     if (role !== undefined) process.env.ECAVG_CLOUD_ROLE = role;
   });
-  for (const sub of [...edgeKeyCommands(), ...controlCommands()]) command.addCommand(sub);
+  for (const sub of [...edgeKeyCommands(), ...controlCommands(), ...accountCommands()]) command.addCommand(sub);
   return command;
 }

@@ -11,6 +11,8 @@ const identifier = z.string().regex(IDENTIFIER, 'use 1-64 letters, digits, "_", 
 const share = z.number().gt(0).lt(1);
 const names = (of: object): [string, ...string[]] => Object.keys(of) as [string, ...string[]];
 
+const LOOPBACK: readonly string[] = ['127.0.0.1', '::1', 'localhost'];
+
 const trainSchema = {
   learningRate: z.number().gt(0).default(0.05),
   momentum: z.number().min(0).lt(1).default(0.9),
@@ -26,6 +28,14 @@ export const cloudConfigSchema = z.strictObject({
       host: z.string().default('127.0.0.1'),
       /** 0 takes a free port. */
       port: z.int().min(0).max(65535).default(8080),
+      /** What somebody may do who has not signed in: nothing, look (viewer), or everything (operator, on the loopback address only). */
+      anonymous: z.enum(['none', 'viewer', 'operator']).default('none'),
+      /** Behind a reverse proxy, whose X-Forwarded headers are then believed. */
+      trustProxy: z.boolean().default(false),
+    })
+    .refine(({ host, anonymous }) => anonymous !== 'operator' || LOOPBACK.includes(host), {
+      path: ['anonymous'],
+      message: `operator is for a host of ${LOOPBACK.join(', ')} only: take viewer or none, and add users with "ecavg cloud user add"`,
     })
     .prefault({}),
   model: z.strictObject({

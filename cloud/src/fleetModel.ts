@@ -21,6 +21,7 @@ import { Calibrator } from './calibrator.js';
 import { type CloudConfig, codecOptions } from './config.js';
 import type { EdgeKeys } from './edgeKeys.js';
 import { EventLog } from './events.js';
+import { History, historyPath } from './history.js';
 import { Inbox } from './inbox.js';
 import { Judge } from './judge.js';
 import { Members } from './members.js';
@@ -64,6 +65,7 @@ export class FleetModel {
     readonly registry: Registry,
     readonly store: RoundStore,
     readonly events: EventLog,
+    readonly history: History,
     readonly inbox: Inbox,
     readonly shares: ShareInbox,
     readonly rounds: RoundManager,
@@ -73,6 +75,8 @@ export class FleetModel {
     private readonly calibrator: Calibrator | undefined,
     private readonly telemetry: TelemetrySink,
     members: Members,
+    /** Whether the model tells classes apart. */
+    readonly classes: boolean,
   ) {
     this.members = members;
     this.queue = rounds.queue;
@@ -106,6 +110,7 @@ export class FleetModel {
     const asked = askedFor(config, artifact, calibrator);
     const members = new Members();
     const events = new EventLog();
+    const history = await History.open(historyPath(config.dataDir, model));
     events.listen(({ type, data }) => {
       if (type === 'deadline-extended') telemetry.write([quorumPoint(names, data)]);
     });
@@ -151,8 +156,12 @@ export class FleetModel {
     const releases = await Releases.open(
       {
         ...parts,
-        received: (version, outcome, reception) =>
-          telemetry.write([receptionPoint(names, version, outcome, reception)]),
+        received(version, outcome, reception) {
+          telemetry.write([receptionPoint(names, version, outcome, reception)]);
+          const { hurt, edges } = reception;
+          const record = { at: Date.now(), version, outcome, hurt: [...hurt], edges: [...edges] };
+          history.received(record).catch((error: unknown) => log.error({ err: error }, 'the history is not written'));
+        },
       },
       () => rounds.advance(),
     );
@@ -161,6 +170,7 @@ export class FleetModel {
         ...parts,
         store,
         records,
+        history,
         releases,
         calibration: calibrator && new Calibration({ ...parts, releases, calibrator, given }),
         closed: (outcome) => telemetry.write(roundPoints(names, outcome, inbox.counters, artifact.layout.total)),
@@ -188,6 +198,7 @@ export class FleetModel {
       registry,
       store,
       events,
+      history,
       inbox,
       shares,
       rounds,
@@ -197,6 +208,7 @@ export class FleetModel {
       calibrator,
       telemetry,
       members,
+      data.classes.length > 0,
     );
   }
 

@@ -2,6 +2,7 @@ import type { MetricsMessage } from '@ecavg/protocol';
 import type { Reception } from './canary.js';
 import type { CloudConfig } from './config.js';
 import { chosenScore } from './guard.js';
+import type { RoundRecord } from './history.js';
 import type { InboxCounters } from './inbox.js';
 import type { RoundOutcome } from './rounds.js';
 import { finiteFields, type Point } from './telemetry/points.js';
@@ -93,6 +94,28 @@ export function roundFigures({ state, updates, verdict, version, seconds }: Roun
     })),
     indicators: verdict.indicators,
     seconds,
+  };
+}
+
+/** What is remembered of a closed round. */
+export function roundRecord(outcome: RoundOutcome, bytes: number, float32Bytes: number): RoundRecord {
+  const { indicators: _, previous, average, accuracy, ...figures } = roundFigures(outcome);
+  const finite = (value: number | null): number | null => (Number.isFinite(value) ? value : null);
+  return {
+    ...figures,
+    at: Date.now(),
+    previous: finite(previous),
+    average: finite(average),
+    fineTuned: finite(figures.fineTuned),
+    accuracy: finite(accuracy),
+    attempts: figures.attempts.map((a) => ({
+      rung: a.rung,
+      leftOut: [...a.leftOut],
+      average: finite(a.average),
+      fineTuned: finite(a.fineTuned),
+    })),
+    bytes,
+    float32Bytes,
   };
 }
 

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { type RoundMessage, type UpdateHeader, warmedUp } from '@ecavg/protocol';
 import { ConfigError, type Logger, type SerialQueue } from '@ecavg/runtime';
 import type { Aggregator } from './aggregate.js';
@@ -7,13 +8,14 @@ import { type CloudConfig, codecOptions } from './config.js';
 import type { ControlRequest } from './control.js';
 import type { EventLog } from './events.js';
 import { chosenScore, Guard, type Verdict } from './guard.js';
+import type { History, RoundRecord } from './history.js';
 import type { Judge } from './judge.js';
 import type { Members } from './members.js';
 import type { Publisher } from './publisher.js';
 import type { EdgeRecords } from './records.js';
 import type { Registry } from './registry.js';
 import type { Releases } from './releases.js';
-import { roundFigures } from './report.js';
+import { roundFigures, roundRecord } from './report.js';
 import type { RoundState, RoundStore } from './roundStore.js';
 import { selectEdges, wantedCount } from './selection.js';
 
@@ -27,6 +29,7 @@ export interface RoundParts {
   readonly releases: Releases;
   readonly members: Members;
   readonly records: EdgeRecords;
+  readonly history: History;
   readonly events: EventLog;
   readonly log: Logger;
   /** Where edges share activations: tunes heads on them. */
@@ -322,10 +325,13 @@ export class RoundManager {
         moments: aggregate.state,
       });
     }
-    await store.finish();
     const version = registry.head?.version ?? 0;
     const seconds = (Date.now() - state.openedAt) / 1000;
     const outcome = { state, updates: headers, verdict, version, seconds };
+    const sizes = await Promise.all(updates.map(async (u) => (await stat(u.path)).size));
+    const bytes = sizes.reduce((a, n) => a + n, 0);
+    await this.#remember(roundRecord(outcome, bytes, 4 * base.layout.total * updates.length));
+    await store.finish();
     this.parts.closed(outcome);
     const figures = {
       ...roundFigures(outcome),
@@ -335,6 +341,15 @@ export class RoundManager {
     };
     log[verdict.weights ? 'info' : 'warn'](figures, 'round closed');
     events.emit('round-closed', figures);
+  }
+
+  /** What people read must not stop the rounds. */
+  async #remember(record: RoundRecord): Promise<void> {
+    try {
+      await this.parts.history.closed(record);
+    } catch (error) {
+      this.parts.log.error({ err: error, round: record.round }, 'the round is missing in the history');
+    }
   }
 
   #armDeadline(at: number): void {

@@ -17,5 +17,6 @@ export {
   sendAtOnce,
 } from './mqtt.js';
 export { type Outgoing, RETRY_REASONS, Sender } from './outgoing.js';
+export { hashPassword, isPassword, newPassword } from './passwords.js';
 export { SerialQueue } from './queue.js';
 export { Trust } from './trust.js';

@@ -1,0 +1,270 @@
+/** Every word of the page, in both languages; no words of machine learning. */
+const en = {
+  title: 'Learning fleet',
+  signIn: 'Sign in',
+  signOut: 'Sign out',
+  name: 'Name',
+  password: 'Password',
+  wrong: 'The name or the password is not right.',
+  tooMany: 'Too many tries. Wait a minute.',
+  failed: 'That did not work: {0}',
+  live: 'Live',
+  connecting: 'Connecting',
+  lost: 'Connection lost. Trying again.',
+  language: 'Language',
+  model: 'Model',
+  simulated: 'The signals here are simulated. No machine was measured.',
+  better: 'The model is getting better',
+  betterText: 'It was right {0} of the time at the start, and is right {1} of the time now.',
+  steady: 'The model is as good as before',
+  steadyText: 'It is right {0} of the time.',
+  worse: 'The model is not as good as it was',
+  worseText: 'It is right {1} of the time; at its best it was {0}. An operator can go back to an earlier version.',
+  refused: 'The last learning round was refused',
+  refusedText:
+    'What the gateways learned together would have made the model worse. The version from before stays in use.',
+  waiting: 'No learning round has ended yet',
+  waitingText: 'The gateways learn from their own data; the first result comes when enough of them have answered.',
+  held: 'Version {0} is held. No learning round starts until it is released.',
+  trial: 'Version {0} is on trial with some gateways.',
+  gateways: 'Gateways',
+  online: 'online',
+  offline: 'offline',
+  gatewaysOnline: 'Gateways online',
+  of: '{0} of {1}',
+  right: 'Right answers',
+  rightNote: 'on samples that nobody learned from',
+  score: 'Quality',
+  roundTile: 'Learning round',
+  collecting: '{0} of {1} have answered',
+  ended: 'ended',
+  working: 'being worked out',
+  none: 'none yet',
+  data: 'Data sent by gateways',
+  dataNote: '{0} times less than without compression',
+  progress: 'Is the model getting better?',
+  progressText:
+    'How often the model in use was right after each learning round, and how often the plain mix of all gateways would have been.',
+  inUse: 'Model in use',
+  mix: 'Plain mix',
+  round: 'Round',
+  asTable: 'Show as a table',
+  cost: 'What does it cost?',
+  costText: 'Data sent by the gateways in each learning round.',
+  sent: 'Sent',
+  uncompressed: 'Without compression',
+  gatewaysText: 'Who is helped by the newest version, and who is hurt, on the data of each gateway itself.',
+  gateway: 'Gateway',
+  state: 'State',
+  samples: 'Samples',
+  before: 'Before',
+  after: 'After',
+  effect: 'Effect',
+  effectBetter: 'better',
+  effectSame: 'same',
+  effectWorse: 'worse',
+  keeps: 'keeps its own model',
+  uses: 'uses version {0}',
+  noReport: 'no report yet',
+  noGateways: 'No gateway has reported yet.',
+  decisions: 'What was decided, and why',
+  roundHead: 'Round {0}',
+  answered: '{0} of {1} gateways answered.',
+  tookTuned: 'Their mix was right {0} of the time, and {1} after it was adjusted in the cloud. It became version {2}.',
+  tookAverage: 'Their mix was right {0} of the time and became version {1} as it was.',
+  keptPrevious:
+    'Their mix was right {0} of the time, less than the {1} of the version before. It was refused; version {2} stays in use.',
+  mended: 'The first mix was worse than the version before ({0} against {1}), so it was mended: {2}.',
+  realigned: 'the models were matched part by part',
+  leftOut: '{0} was left out',
+  shrunk: 'a smaller step was taken',
+  hurt: 'Worse on: {0}.',
+  nobodyHurt: 'No gateway got worse.',
+  accepted: 'published',
+  acceptedMended: 'mended',
+  rejected: 'refused',
+  versions: 'Versions',
+  version: 'Version',
+  made: 'Made',
+  inForce: 'in use',
+  onTrial: 'on trial',
+  withdrawn: 'withdrawn',
+  copyOf: 'same as version {0}',
+  first: 'where the fleet began',
+  file: 'File',
+  download: 'Download version {0}',
+  goBack: 'Go back to this version',
+  hold: 'Hold this version',
+  release: 'Let learning go on',
+  cancel: 'Cancel',
+  confirmBack: 'Go back to version {0}?',
+  confirmBackText:
+    'All gateways get the model of version {0} (right {1} of the time) in place of version {2} (right {3} of the time). What they have sent for an open round is given up.',
+  confirmHold: 'Hold version {0}?',
+  confirmHoldText: 'It stays in use, and no learning round starts until somebody lets learning go on.',
+  confirmRelease: 'Let learning go on?',
+  confirmReleaseText: 'Version {0} is released, and the next learning round may replace it.',
+  done: 'Done.',
+  viewerOnly: 'You may look. Going back and holding take an operator.',
+  notKept: 'no longer kept',
+};
+
+export type Words = typeof en;
+
+const ja: Words = {
+  title: '学習フリート',
+  signIn: 'サインイン',
+  signOut: 'サインアウト',
+  name: '名前',
+  password: 'パスワード',
+  wrong: '名前またはパスワードが違います。',
+  tooMany: '試行回数が多すぎます。1分待ってください。',
+  failed: '実行できませんでした: {0}',
+  live: '接続中',
+  connecting: '接続しています',
+  lost: '接続が切れました。再接続しています。',
+  language: '言語',
+  model: 'モデル',
+  simulated: 'この信号はシミュレーションです。実機の測定値ではありません。',
+  better: 'モデルは良くなっています',
+  betterText: '開始時の正答率は {0}、現在は {1} です。',
+  steady: 'モデルは以前と同じ水準です',
+  steadyText: '現在の正答率は {0} です。',
+  worse: 'モデルは以前より悪くなっています',
+  worseText: '現在の正答率は {1} で、最高時は {0} でした。操作者は以前の版に戻せます。',
+  refused: '前回の学習結果は採用しませんでした',
+  refusedText: 'ゲートウェイの学習結果をまとめると、モデルが悪くなるところでした。以前の版を使い続けます。',
+  waiting: 'まだ完了した学習回はありません',
+  waitingText: '各ゲートウェイが自分のデータで学習しています。十分な数の回答がそろうと最初の結果が出ます。',
+  held: '版 {0} を固定しています。解除するまで学習回は始まりません。',
+  trial: '版 {0} を一部のゲートウェイで試しています。',
+  gateways: 'ゲートウェイ',
+  online: 'オンライン',
+  offline: 'オフライン',
+  gatewaysOnline: 'オンラインのゲートウェイ',
+  of: '{0} / {1}',
+  right: '正答率',
+  rightNote: '学習に使っていないデータで測定',
+  score: '品質',
+  roundTile: '学習回',
+  collecting: '{1} 台中 {0} 台が回答',
+  ended: '完了',
+  working: '計算中',
+  none: 'まだありません',
+  data: 'ゲートウェイの送信量',
+  dataNote: '圧縮なしの {0} 分の1',
+  progress: 'モデルは良くなっていますか?',
+  progressText: '各学習回の後に使われたモデルの正答率と、全ゲートウェイを単純に混ぜた場合の正答率です。',
+  inUse: '使用中のモデル',
+  mix: '単純に混ぜた場合',
+  round: '学習回',
+  asTable: '表で見る',
+  cost: '通信量はどのくらいですか?',
+  costText: '各学習回でゲートウェイが送ったデータ量です。',
+  sent: '送信量',
+  uncompressed: '圧縮なしの場合',
+  gatewaysText: '最新の版で良くなったゲートウェイと悪くなったゲートウェイです(各ゲートウェイ自身のデータで測定)。',
+  gateway: 'ゲートウェイ',
+  state: '状態',
+  samples: 'サンプル数',
+  before: '更新前',
+  after: '更新後',
+  effect: '効果',
+  effectBetter: '改善',
+  effectSame: '変化なし',
+  effectWorse: '悪化',
+  keeps: '自分のモデルを継続使用',
+  uses: '版 {0} を使用',
+  noReport: 'まだ報告なし',
+  noGateways: 'まだ報告したゲートウェイはありません。',
+  decisions: '判断とその理由',
+  roundHead: '学習回 {0}',
+  answered: '{1} 台中 {0} 台のゲートウェイが回答しました。',
+  tookTuned: '混ぜたモデルの正答率は {0}、クラウドで調整した後は {1} でした。版 {2} になりました。',
+  tookAverage: '混ぜたモデルの正答率は {0} で、そのまま版 {1} になりました。',
+  keptPrevious: '混ぜたモデルの正答率は {0} で、以前の版の {1} を下回りました。採用せず、版 {2} を使い続けます。',
+  mended: '最初の混合は以前の版より悪かった({1} に対して {0})ため、修正しました: {2}。',
+  realigned: 'モデルの各部分を対応づけました',
+  leftOut: '{0} を除外しました',
+  shrunk: '変更の幅を小さくしました',
+  hurt: '悪化したゲートウェイ: {0}。',
+  nobodyHurt: '悪化したゲートウェイはありません。',
+  accepted: '公開',
+  acceptedMended: '修正して公開',
+  rejected: '不採用',
+  versions: '版の一覧',
+  version: '版',
+  made: '作成日時',
+  inForce: '使用中',
+  onTrial: '試行中',
+  withdrawn: '取り下げ',
+  copyOf: '版 {0} と同じ',
+  first: '最初のモデル',
+  file: 'ファイル',
+  download: '版 {0} をダウンロード',
+  goBack: 'この版に戻す',
+  hold: 'この版を固定する',
+  release: '学習を再開する',
+  cancel: 'キャンセル',
+  confirmBack: '版 {0} に戻しますか?',
+  confirmBackText:
+    '全ゲートウェイのモデルが、版 {2}(正答率 {3})から版 {0}(正答率 {1})に替わります。進行中の学習回に送られたデータは破棄されます。',
+  confirmHold: '版 {0} を固定しますか?',
+  confirmHoldText: 'この版を使い続け、再開の操作があるまで学習回は始まりません。',
+  confirmRelease: '学習を再開しますか?',
+  confirmReleaseText: '版 {0} の固定を解除します。次の学習回で新しい版に替わることがあります。',
+  done: '完了しました。',
+  viewerOnly: '閲覧のみ可能です。版を戻す・固定するには操作者の権限が必要です。',
+  notKept: '保存期間終了',
+};
+
+export type Language = 'en' | 'ja';
+const KEY = 'ecavg-language';
+
+/** The one chosen before, or the browser's. */
+export function firstLanguage(): Language {
+  const chosen = window.localStorage.getItem(KEY);
+  if (chosen === 'en' || chosen === 'ja') return chosen;
+  return window.navigator.language.startsWith('ja') ? 'ja' : 'en';
+}
+
+export interface Speech {
+  readonly language: Language;
+  readonly words: Words;
+  /** Fills {0}, {1} ... in. */
+  say(word: keyof Words, ...values: readonly (string | number)[]): string;
+  percent(value: number | null | undefined): string;
+  points(value: number): string;
+  bytes(value: number): string;
+  number(value: number): string;
+  time(at: number): string;
+}
+
+export function speech(language: Language): Speech {
+  window.localStorage.setItem(KEY, language);
+  document.documentElement.lang = language;
+  const words = language === 'ja' ? ja : en;
+  const say = (word: keyof Words, ...values: readonly (string | number)[]): string =>
+    words[word].replace(/\{(\d)\}/g, (_, i: string) => String(values[Number(i)] ?? ''));
+  const formatPercent = new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: 1 });
+  const formatChange = new Intl.NumberFormat(language, {
+    style: 'percent',
+    maximumFractionDigits: 1,
+    signDisplay: 'exceptZero',
+  });
+  const number = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+  const time = new Intl.DateTimeFormat(language, { dateStyle: 'short', timeStyle: 'short' });
+  return {
+    language,
+    words,
+    say,
+    percent: (value) => (value === null || value === undefined ? '–' : formatPercent.format(value)),
+    points: (value) => formatChange.format(value),
+    bytes(value) {
+      const step = value < 1e3 ? 0 : value < 1e6 ? 1 : value < 1e9 ? 2 : 3;
+      return `${number.format(value / 1000 ** step)} ${['B', 'kB', 'MB', 'GB'][step]}`;
+    },
+    number: (value) => number.format(value),
+    time: (at) => time.format(at),
+  };
+}

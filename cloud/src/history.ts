@@ -1,0 +1,108 @@
+import { appendFile, mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { readIfThere, writeDurable } from '@ecavg/runtime';
+import { z } from 'zod';
+
+const score = z.number().nullable();
+
+/** A closed round. Accuracies are in [0, 1], on the guard's samples; for models without classes they are explained variance. */
+export const roundRecordSchema = z.object({
+  at: z.number().describe('milliseconds since 1970'),
+  round: z.int(),
+  decision: z.enum(['fine-tuned', 'average', 'kept-previous']),
+  version: z.int().describe('in force (or on trial) after the round'),
+  participants: z.array(z.string()).describe('gateways that were asked'),
+  accepted: z.array(z.string()).describe('gateways whose updates were averaged'),
+  previous: score.describe('accuracy of the version before'),
+  average: score.describe('accuracy of the plain average'),
+  fineTuned: score.describe('accuracy of the fine-tuned average'),
+  accuracy: score.describe('accuracy of what was decided on'),
+  attempts: z.array(z.object({ rung: z.string(), leftOut: z.array(z.string()), average: score, fineTuned: score })),
+  bytes: z.int().describe('of the accepted updates as they came'),
+  float32Bytes: z.int().describe('of the same updates uncompressed'),
+  seconds: z.number(),
+});
+export type RoundRecord = z.output<typeof roundRecordSchema>;
+
+/** What the gateways made of a version, each on its own validation samples. */
+export const receptionRecordSchema = z.object({
+  at: z.number(),
+  version: z.int(),
+  outcome: z.enum(['published', 'promoted', 'withdrawn']),
+  hurt: z.array(z.string()),
+  edges: z.array(
+    z.object({
+      edge: z.string(),
+      before: z.number().describe('accuracy of the version before'),
+      after: z.number().describe('accuracy of this version'),
+    }),
+  ),
+});
+export type ReceptionRecord = z.output<typeof receptionRecordSchema>;
+
+const lineSchema = z.union([z.object({ round: roundRecordSchema }), z.object({ reception: receptionRecordSchema })]);
+
+/** Lines kept over a restart; the oldest go. */
+const KEPT = 20_000;
+
+export const historyPath = (dataDir: string, model: string): string => join(dataDir, 'rounds', model, 'history.jsonl');
+
+/**
+ * What happened in a model's rounds, a line each, for people: nothing is decided by it. A round that is closed twice, as a
+ * crash came between, counts once.
+ */
+export class History {
+  readonly #rounds = new Map<number, RoundRecord>();
+  readonly #receptions: ReceptionRecord[] = [];
+
+  private constructor(private readonly path: string) {}
+
+  /** Skips lines that are damaged: a crash may have torn the last. */
+  static async open(path: string): Promise<History> {
+    const history = new History(path);
+    const lines = Buffer.from((await readIfThere(path)) ?? [])
+      .toString('utf8')
+      .split('\n')
+      .filter(Boolean);
+    const sound = lines.slice(-KEPT).filter((line) => history.#read(line));
+    if (sound.length < lines.length) await writeDurable(path, `${sound.join('\n')}\n`);
+    return history;
+  }
+
+  get rounds(): readonly RoundRecord[] {
+    return [...this.#rounds.values()];
+  }
+
+  get receptions(): readonly ReceptionRecord[] {
+    return this.#receptions;
+  }
+
+  async closed(round: RoundRecord): Promise<void> {
+    await this.#add({ round });
+    this.#rounds.set(round.round, round);
+  }
+
+  async received(reception: ReceptionRecord): Promise<void> {
+    await this.#add({ reception });
+    this.#receptions.push(reception);
+  }
+
+  async #add(line: z.input<typeof lineSchema>): Promise<void> {
+    await mkdir(dirname(this.path), { recursive: true });
+    await appendFile(this.path, `${JSON.stringify(line)}\n`);
+  }
+
+  #read(line: string): boolean {
+    let value: unknown;
+    try {
+      value = JSON.parse(line);
+    } catch {
+      return false;
+    }
+    const parsed = lineSchema.safeParse(value);
+    if (!parsed.success) return false;
+    if ('round' in parsed.data) this.#rounds.set(parsed.data.round.round, parsed.data.round);
+    else this.#receptions.push(parsed.data.reception);
+    return true;
+  }
+}

@@ -1,0 +1,124 @@
+import { randomBytes } from 'node:crypto';
+import type { Logger } from '@ecavg/runtime';
+import cookie from '@fastify/cookie';
+import rateLimit from '@fastify/rate-limit';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { CloudConfig } from '../config.js';
+import { type Accounts, mayAct, type Role } from './accounts.js';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** What it takes; `none`: nothing. Left out: viewer. */
+    needs?: Role | 'none';
+  }
+  interface FastifyRequest {
+    who: Who | undefined;
+  }
+}
+
+/** Who asks, and how that is known. */
+export interface Who {
+  readonly name: string;
+  readonly role: Role;
+  readonly by: 'session' | 'token' | 'anonymous';
+}
+
+const COOKIE = 'ecavg_session';
+const SESSION_MS = 12 * 3_600_000;
+/** Sign-ins from one address in a minute. */
+const TRIES = 10;
+const LOOPBACK = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/;
+
+/** Knows who asks: by a session's cookie, a program's token, or as `http.anonymous` says. */
+export class Access {
+  readonly #sessions = new Map<string, { user: string; until: number }>();
+
+  private constructor(
+    private readonly accounts: Accounts,
+    private readonly anonymous: CloudConfig['http']['anonymous'],
+    private readonly log: Logger,
+  ) {}
+
+  static async guard(
+    app: FastifyInstance,
+    accounts: Accounts,
+    { anonymous }: CloudConfig['http'],
+    log: Logger,
+  ): Promise<Access> {
+    const access = new Access(accounts, anonymous, log);
+    await app.register(cookie);
+    await app.register(rateLimit, { global: false });
+    app.decorateRequest('who', undefined);
+    app.addHook('onRequest', async (request, reply) => {
+      const needs = request.routeOptions.config.needs ?? 'viewer';
+      request.who = await access.#who(request);
+      if (needs === 'none') return;
+      if (request.method !== 'GET' && request.who?.by !== 'token' && fromElsewhere(request))
+        return refuse(reply, 403, 'this came from a page of another host');
+      if (!request.who) return refuse(reply, 401, 'sign in, or send a token: "ecavg cloud api-token add" makes one');
+      if (!mayAct(request.who.role, needs))
+        return refuse(reply, 403, `${request.who.name} is ${request.who.role}; this takes ${needs}`);
+    });
+    return access;
+  }
+
+  /** For the route that signs in. */
+  readonly limit = { rateLimit: { max: TRIES, timeWindow: 60_000 } };
+
+  async signIn(request: FastifyRequest, reply: FastifyReply, name: string, password: string): Promise<Who | undefined> {
+    const role = await this.accounts.signIn(name, password);
+    if (!role) {
+      this.log.warn({ user: name, from: request.ip }, 'sign-in refused');
+      return undefined;
+    }
+    this.#forget();
+    const id = randomBytes(24).toString('base64url');
+    this.#sessions.set(id, { user: name, until: Date.now() + SESSION_MS });
+    reply.setCookie(COOKIE, id, {
+      path: '/',
+      httpOnly: true,
+      sameSite: 'strict',
+      secure: request.protocol === 'https',
+      maxAge: SESSION_MS / 1000,
+    });
+    this.log.info({ user: name, role, from: request.ip }, 'signed in');
+    return { name, role, by: 'session' };
+  }
+
+  signOut(request: FastifyRequest, reply: FastifyReply): void {
+    this.#sessions.delete(request.cookies[COOKIE] ?? '');
+    reply.clearCookie(COOKIE, { path: '/' });
+  }
+
+  async #who(request: FastifyRequest): Promise<Who | undefined> {
+    const bearer = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
+    if (bearer !== undefined) {
+      const token = await this.accounts.ofToken(bearer);
+      return token && { ...token, by: 'token' };
+    }
+    const session = this.#sessions.get(request.cookies[COOKIE] ?? '');
+    if (session && session.until > Date.now()) {
+      const role = await this.accounts.roleOf(session.user);
+      if (role) return { name: session.user, role, by: 'session' };
+    }
+    // A page elsewhere whose name leads to this machine must not act as if it were somebody here.
+    if (this.anonymous === 'operator' && !LOOPBACK.test(request.headers.host ?? '')) return undefined;
+    return this.anonymous === 'none' ? undefined : { name: 'anonymous', role: this.anonymous, by: 'anonymous' };
+  }
+
+  #forget(): void {
+    for (const [id, { until }] of this.#sessions) if (until <= Date.now()) this.#sessions.delete(id);
+  }
+}
+
+/** Browsers say where a page that sends something comes from. */
+function fromElsewhere({ headers }: FastifyRequest): boolean {
+  const { origin, host } = headers;
+  if (origin === undefined) return false;
+  return !URL.canParse(origin) || new URL(origin).host !== host;
+}
+
+function refuse(reply: FastifyReply, code: number, error: string): FastifyReply {
+  if (code === 401) reply.header('www-authenticate', 'Bearer realm="ecavg"');
+  return reply.code(code).send({ error });
+}
