@@ -172,7 +172,7 @@ async function measureFleet(edges: number, rounds: number, made: Made): Promise<
       fleet: FLEET,
       dataDir: `${daemons.folder}/cloud`,
       broker: { url },
-      http: { port: 0 },
+      http: { port: 0, anonymous: 'viewer' },
       model: { id: MODEL },
       data: { gateways: 2 },
       rounds: { count: rounds, intervalSeconds: 0, minEdges: edges, quorum: 1, deadlineSeconds: 600, settleSeconds: 0 },

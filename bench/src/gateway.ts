@@ -110,7 +110,7 @@ async function measureGateway(name: keyof typeof GATEWAY_CASES, seconds: number)
       fleet: FLEET,
       dataDir: `${daemons.folder}/cloud`,
       broker: { url },
-      http: { port: 0 },
+      http: { port: 0, anonymous: 'viewer' },
       model: { id: 'm', architecture },
       data,
       // The second round is the one that is measured: it lasts for as long as is measured.

@@ -16,6 +16,7 @@ const { version } = JSON.parse(readFileSync(new URL('../package.json', import.me
 
 const program = new Command('ecavg')
   .description('Edge-cloud collaborative learning for factories')
+  .enablePositionalOptions()
   .version(version)
   .showHelpAfterError('Run with --help for the options and examples.')
   .addHelpText(

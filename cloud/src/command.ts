@@ -65,6 +65,8 @@ telemetry:
       'regional',
     ]),
   );
+  // What stands after a subcommand's name is its own: `user add --role` is another role.
+  command.enablePositionalOptions();
   command.hook('preAction', (self) => {
     const { role } = self.opts<{ role?: string }>();
     if (role !== undefined) process.env.ECAVG_CLOUD_ROLE = role;

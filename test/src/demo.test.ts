@@ -114,7 +114,7 @@ describe('ecavg demo', { timeout: 240_000 }, () => {
 
   test('--keep-open stays up with the dashboard until Ctrl-C', async () => {
     const run = demo('open', '--edges', '2', '--rounds', '1', '--keep-open');
-    const line = await run.line(/^dashboard: http/);
+    const line = await run.line(/in the browser.*: http/);
     const url = /http:\S+/.exec(line)?.[0] ?? '';
     const page = await fetch(url);
     assert.equal(page.status, 200);

@@ -64,7 +64,7 @@ export class TestFleet {
       fleet: FLEET,
       dataDir: join(this.folder, 'cloud'),
       broker: { url: this.brokerUrl, reconnectSeconds: 0.2 },
-      http: { port: 0 },
+      http: { port: 0, anonymous: 'viewer' },
       ...(rest.models === undefined && { model: { id: MODEL } }),
       data: this.data(),
       rounds: {

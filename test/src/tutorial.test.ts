@@ -6,6 +6,12 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { ECAVG, Watcher, withFleet } from './harness.js';
 
+const VARIABLES = [
+  'ECAVG_CLOUD_BROKER__URL',
+  'ECAVG_EDGE_BROKER__URL',
+  'ECAVG_CLOUD_HTTP__PORT',
+  'ECAVG_CLOUD_HTTP__ANONYMOUS',
+];
 const DOCS = fileURLToPath(new URL('../../docs/', import.meta.url));
 
 test('the tutorial: its data, its settings, its result', { timeout: 120_000 }, () =>
@@ -25,6 +31,7 @@ test('the tutorial: its data, its settings, its result', { timeout: 120_000 }, (
         ECAVG_CLOUD_BROKER__URL: String(ready.url),
         ECAVG_EDGE_BROKER__URL: String(ready.url),
         ECAVG_CLOUD_HTTP__PORT: '0',
+        ECAVG_CLOUD_HTTP__ANONYMOUS: 'viewer',
       });
       const start = (name: string, kind: string) =>
         fleet.processes.start(name, [ECAVG, kind, '--config', join(DOCS, 'tutorial', `${name}.yaml`)]);
@@ -37,8 +44,7 @@ test('the tutorial: its data, its settings, its result', { timeout: 120_000 }, (
       assert.ok((data.accuracy ?? 0) > 0.9, JSON.stringify(data));
     } finally {
       process.chdir(before);
-      for (const name of ['ECAVG_CLOUD_BROKER__URL', 'ECAVG_EDGE_BROKER__URL', 'ECAVG_CLOUD_HTTP__PORT'])
-        delete process.env[name];
+      for (const name of VARIABLES) delete process.env[name];
     }
   }),
 );

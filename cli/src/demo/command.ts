@@ -32,7 +32,8 @@ export function demoCommand(): Command {
     .option('--seed <n>', 'seed of weights, shards and sample order', integer(0, 2 ** 31), 1)
     .addOption(new Option('--model <name>', "architecture, instead of the scenario's own").choices(Object.keys(ZOO)))
     .option('--report <file>', 'write the result as JSON')
-    .option('--keep-open', 'stay up at the end, with the dashboard, until Ctrl-C')
+    .option('--keep-open', 'stay up at the end, with the dashboard, until Ctrl-C; the default on a terminal')
+    .option('--no-keep-open', 'end when the last round has')
     .addHelpText(
       'after',
       `
@@ -50,6 +51,9 @@ Examples:
         throw new ConfigError('model cnn-small takes images; for vibration use sensor-cnn1d or mlp');
       if (model === 'sensor-cnn1d' && options.scenario === 'mnist')
         throw new ConfigError('model sensor-cnn1d takes signals; for mnist use mlp or cnn-small');
-      process.exitCode = await runDemo({ ...options, model }, { report, keepOpen: keepOpen === true });
+      process.exitCode = await runDemo(
+        { ...options, model },
+        { report, keepOpen: keepOpen ?? (process.stdout.isTTY && process.stdin.isTTY) },
+      );
     });
 }

@@ -152,8 +152,8 @@ time: ${report.seconds} s`);
   }
   display.note(
     output.keepOpen
-      ? `dashboard: ${dashboard} (Ctrl-C stops everything)`
-      : 'see it in the browser: run again with --keep-open',
+      ? `See it in the browser, in English or Japanese: ${dashboard} (Ctrl-C stops everything)`
+      : 'See it in the browser: run again with --keep-open',
   );
 }
 

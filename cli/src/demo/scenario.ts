@@ -64,7 +64,7 @@ export function cloudYaml(options: DemoOptions, brokerUrl: string, folder: strin
     dataDir: join(folder, 'cloud'),
     log: { format: 'json' },
     broker: { url: brokerUrl },
-    http: { port: 0 },
+    http: { port: 0, anonymous: 'operator' },
     model: {
       id: options.scenario,
       architecture: options.model ?? settings.architecture,

@@ -1,4 +1,4 @@
-import { ConfigError } from '@ecavg/runtime';
+import { ConfigError, type Logger } from '@ecavg/runtime';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
@@ -29,7 +29,12 @@ class Refusal extends Error {
 }
 
 /** The HTTP API, version 1. */
-export function addRoutes(plain: FastifyInstance, access: Access, { models, telemetry, control }: RouteParts): void {
+export function addRoutes(
+  plain: FastifyInstance,
+  access: Access,
+  { models, telemetry, control }: RouteParts,
+  log: Logger,
+): void {
   const app = plain.withTypeProvider<ZodTypeProvider>();
   const find = ({ fleet, model }: schema.Which): FleetModel => {
     const found = models.find(
@@ -210,7 +215,7 @@ export function addRoutes(plain: FastifyInstance, access: Access, { models, tele
         const asked = { fleet, model: model.id, action, ...(version !== undefined && { version }) };
         try {
           const text = await control(asked);
-          request.log.info({ request: asked, by: request.who?.name, answer: text }, 'carried out a command');
+          log.info({ request: asked, by: request.who?.name, answer: text }, 'carried out a command');
           return { text };
         } catch (error) {
           if (!(error instanceof ConfigError)) throw error;

@@ -58,15 +58,13 @@ async function createHttp(
   const app = fastify({
     forceCloseConnections: true,
     trustProxy: config.trustProxy,
-    loggerInstance: log,
-    disableRequestLogging: true,
     bodyLimit: 16_384,
   }) as unknown as FastifyInstance;
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const code = error.statusCode ?? 500;
-    if (code >= 500) request.log.error({ err: error, url: request.url }, 'request failed');
+    if (code >= 500) log.error({ err: error, url: request.url }, 'request failed');
     return reply.code(code).send({ error: code >= 500 ? 'something went wrong: see the log' : error.message });
   });
   app.setNotFoundHandler((request, reply) =>
@@ -87,6 +85,6 @@ async function createHttp(
     reply.type(metrics.contentType).send(await metrics.metrics()),
   );
   app.get('/api/v1/openapi.json', { config: { needs: 'none' }, schema: { hide: true } }, () => app.swagger());
-  addRoutes(app, access, parts);
+  addRoutes(app, access, parts, log);
   return app;
 }

@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { Child } from 'ecavg';
+import type { Page } from 'puppeteer-core';
+import { CHROMIUM, openPage, withBrowser } from './browser.js';
+import { ECAVG, type TestFleet, withFleet } from './harness.js';
+
+const skip = 'skip' in CHROMIUM ? CHROMIUM.skip : false;
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+/** Where to keep pictures of what the tests saw: SCREENSHOTS=docs/images. */
+const PICTURES = process.env.SCREENSHOTS;
+
+const picture = async (page: Page, name: string): Promise<void> => {
+  if (PICTURES) await page.screenshot({ path: join(PICTURES, `${name}.png`) as `${string}.png` });
+};
+
+const text = (page: Page, selector = 'body'): Promise<string> =>
+  page.$eval(selector, (e) => (e as unknown as { innerText: string }).innerText);
+
+/** Clicks the first button within `selector` that says so. */
+async function click(page: Page, says: string, selector = 'body'): Promise<void> {
+  const button = await page.waitForSelector(`${selector} ::-p-xpath(.//button[contains(., ${JSON.stringify(says)})])`);
+  await button?.click();
+}
+
+async function signIn(page: Page, name: string, password: string): Promise<void> {
+  await page.waitForSelector('input[name=name]');
+  await page.type('input[name=name]', name);
+  await page.type('input[name=password]', password);
+  await page.keyboard.press('Enter');
+}
+
+/** Violations of WCAG 2.2 A and AA that axe finds. */
+async function violations(page: Page): Promise<string[]> {
+  // The page's own policy lets no script in; the browser's console may.
+  const client = await page.createCDPSession();
+  const run = async (expression: string): Promise<unknown> =>
+    (await client.send('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true })).result.value;
+  await run(`${AXE}; undefined`);
+  const tags = JSON.stringify(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']);
+  const found = await run(
+    `axe.run({ runOnly: ${tags} }).then((r) => r.violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.html).join(' | ')))`,
+  );
+  return found as string[];
+}
+
+function addUser(fleet: TestFleet, name: string, role: string): string {
+  const config = join(fleet.folder, 'cloud.yaml');
+  const args = [ECAVG, 'cloud', 'user', 'add', name, '--role', role, '--config', config];
+  return execFileSync(process.execPath, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
+}
+
+test('the dashboard in a real browser', { skip, timeout: 180_000 }, () =>
+  withFleet(3, async (fleet) => {
+    await fleet.broker();
+    const { child, events } = await fleet.cloud({ rounds: { count: 3 }, http: { port: 0 } });
+    const edges: Child[] = [];
+    for (let i = 0; i < 3; i++) edges.push(await fleet.edge(i));
+    const url = String(child.ready.dashboard);
+    // The first user was made when the cloud started, and its password is in a file for the owner alone.
+    const first = readFileSync(join(fleet.folder, 'cloud', 'http', 'first-password'), 'utf8').trim();
+    const viewer = addUser(fleet, 'floor', 'viewer');
+    events.close();
+
+    await withBrowser(async (browser) => {
+      const { page, elsewhere, errors } = await openPage(browser, url);
+      await signIn(page, 'operator', 'not the password');
+      await page.waitForSelector('[role=alert]:not(:empty)');
+      assert.match(await text(page), /not right/);
+      await page.$eval('input[name=password]', (e) => {
+        (e as unknown as { value: string }).value = '';
+      });
+      await page.type('input[name=password]', first);
+      await page.keyboard.press('Enter');
+      // Live: nobody reloads the page, and it shows the last round's end.
+      await page.waitForFunction("document.querySelectorAll('.decisions li').length === 3", { timeout: 120_000 });
+      await page.waitForFunction("document.querySelectorAll('#gateways ~ table .badge').length === 3");
+      const shown = await text(page, 'main');
+      assert.match(shown, /The model is getting better/);
+      assert.match(shown, /3 of 3/);
+      assert.match(shown, /gateways answered/);
+      for (const word of ['accuracy', 'gradient', 'aggregate', 'epoch', 'loss', 'validation', 'fine-tun'])
+        assert.ok(!shown.toLowerCase().includes(word), `the page says ${JSON.stringify(word)}`);
+      assert.deepEqual(await violations(page), []);
+      await picture(page, 'dashboard');
+
+      // Going back asks first, and can be called off.
+      const rows = () => page.$$eval('#versions ~ table tbody tr', (all) => all.length);
+      const before = await rows();
+      await click(page, 'Go back to this version');
+      await page.waitForSelector('dialog[open]');
+      assert.match(await text(page, 'dialog'), /Go back to version 3\?/);
+      assert.deepEqual(await violations(page), []);
+      await picture(page, 'dashboard-confirm');
+      await click(page, 'Cancel', 'dialog');
+      await page.waitForFunction("document.querySelector('dialog') === null");
+      assert.equal(await rows(), before);
+      await click(page, 'Go back to this version');
+      await click(page, 'Go back to this version', 'dialog');
+      await page.waitForFunction(`document.querySelectorAll('#versions ~ table tbody tr').length === ${before + 1}`);
+      assert.match(await text(page, '#versions ~ table tbody tr'), /same as version 3/);
+      await click(page, 'Hold this version');
+      await click(page, 'Hold this version', 'dialog');
+      await page.waitForFunction("document.body.innerText.includes('is held')");
+      await click(page, 'Let learning go on');
+      await click(page, 'Let learning go on', 'dialog');
+      await page.waitForFunction("!document.body.innerText.includes('is held')");
+
+      // On a phone, in the dark, in Japanese; nothing is wider than the screen.
+      for (const [name, look] of [
+        ['dashboard-phone', { width: 390, height: 844 }],
+        ['dashboard-ja', { dark: true, language: 'ja' }],
+      ] as const) {
+        const other = await openPage(browser, url, look);
+        await signIn(other.page, 'floor', viewer);
+        await other.page.waitForSelector('.decisions li');
+        assert.deepEqual(await violations(other.page), [], name);
+        const wider = await other.page.evaluate('document.documentElement.scrollWidth - window.innerWidth');
+        assert.ok((wider as number) <= 0, `${name}: ${wider} px wider than the screen`);
+        // A viewer has no buttons that change something.
+        const buttons = await other.page.$$eval('main button', (all) => all.length);
+        assert.equal(buttons, 0, name);
+        if (name === 'dashboard-ja') {
+          assert.equal(await other.page.$eval('html', (e) => e.getAttribute('lang')), 'ja');
+          assert.match(await text(other.page), /モデルは/);
+        }
+        await picture(other.page, name);
+        assert.deepEqual([other.elsewhere, other.errors], [[], []]);
+        await other.page.browserContext().close();
+      }
+
+      // A gateway that goes away is seen to be gone, and who signs out sees nothing any more.
+      edges[0]?.process.kill('SIGTERM');
+      await page.waitForFunction("document.querySelector('#gateways ~ table').innerText.includes('offline')");
+      await click(page, 'Sign out');
+      await page.waitForSelector('input[name=password]');
+      assert.ok(!(await text(page)).includes('edge-1'));
+      assert.deepEqual([elsewhere, errors], [[], []]);
+    });
+  }),
+);
