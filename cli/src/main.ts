@@ -8,6 +8,7 @@ import { demoCommand } from './demo/command.js';
 import { doctorCommand } from './doctor.js';
 import { modelCommand } from './model.js';
 import { planCommand } from './plan/command.js';
+import { reportCommand } from './report/command.js';
 import { reproduceCommand } from './reproduce/command.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -30,6 +31,7 @@ Examples:
   ecavg model prepare my.onnx      bring your own model
   ecavg reproduce mnist            the paper's protocol and ours, in a table
   ecavg plan --gateways 200        what a fleet costs before there is one
+  ecavg report --config cloud.yaml what a fleet's rounds have brought, as a page with plots
   ecavg doctor                     what is installed and what works`,
   );
 for (const command of [
@@ -40,6 +42,7 @@ for (const command of [
   modelCommand(),
   reproduceCommand(),
   planCommand(),
+  reportCommand(),
   doctorCommand(),
 ]) {
   program.addCommand(command);

@@ -22,7 +22,10 @@ const whole = (text: string): number => {
 };
 
 /** The model that is meant; where the cloud has several, it must be named. */
-function modelOf(models: readonly CloudConfig[], { fleet, model }: Flags): CloudConfig {
+export function modelOf(
+  models: readonly CloudConfig[],
+  { fleet, model }: { readonly fleet?: string; readonly model?: string },
+): CloudConfig {
   const fits = models.filter((m) => (fleet ?? m.fleet) === m.fleet && (model ?? m.model.id) === m.model.id);
   const [found] = fits;
   if (found && fits.length === 1) return found;

@@ -57,15 +57,18 @@ export class History {
 
   private constructor(private readonly path: string) {}
 
-  /** Skips lines that are damaged: a crash may have torn the last. */
+  /** For the one that writes it: takes damaged lines out of the file, as a crash may have torn the last. */
   static async open(path: string): Promise<History> {
     const history = new History(path);
-    const lines = Buffer.from((await readIfThere(path)) ?? [])
-      .toString('utf8')
-      .split('\n')
-      .filter(Boolean);
-    const sound = lines.slice(-KEPT).filter((line) => history.#read(line));
-    if (sound.length < lines.length) await writeDurable(path, `${sound.join('\n')}\n`);
+    const { lines, sound } = await history.#load();
+    if (sound.length < lines) await writeDurable(path, `${sound.join('\n')}\n`);
+    return history;
+  }
+
+  /** For a look from outside, while another may be writing: changes nothing. */
+  static async read(path: string): Promise<History> {
+    const history = new History(path);
+    await history.#load();
     return history;
   }
 
@@ -90,6 +93,12 @@ export class History {
   async #add(line: z.input<typeof lineSchema>): Promise<void> {
     await mkdir(dirname(this.path), { recursive: true });
     await appendFile(this.path, `${JSON.stringify(line)}\n`);
+  }
+
+  async #load(): Promise<{ lines: number; sound: string[] }> {
+    const text = Buffer.from((await readIfThere(this.path)) ?? []).toString('utf8');
+    const lines = text.split('\n').filter(Boolean);
+    return { lines: lines.length, sound: lines.slice(-KEPT).filter((line) => this.#read(line)) };
   }
 
   #read(line: string): boolean {

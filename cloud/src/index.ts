@@ -4,11 +4,14 @@ export { type ServerOptions, type ServerState, serverStep } from './aggregation/
 export { startCloud } from './cloud.js';
 export { cloudCommand } from './command.js';
 export { type CloudConfig, cloudConfigSchema } from './config.js';
+export { modelOf } from './controlCommands.js';
 export type { CloudEvent } from './events.js';
+export { History, historyPath, type ReceptionRecord, type RoundRecord } from './history.js';
 export type { CloudFile } from './models.js';
 export { References } from './references.js';
 export type { Accepted } from './roundStore.js';
 export { Slices } from './slices.js';
+export { readCloudFile } from './subcommand.js';
 export { EmbeddedTelemetry } from './telemetry/embedded.js';
 export { InfluxTelemetry } from './telemetry/influx.js';
 export { MEASUREMENTS, type Measurement, type Point, type TelemetrySink } from './telemetry/points.js';

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import type { Child } from 'ecavg';
 import type { Page } from 'puppeteer-core';
 import { CHROMIUM, openPage, withBrowser } from './browser.js';
@@ -132,6 +133,17 @@ test('the dashboard in a real browser', { skip, timeout: 180_000 }, () =>
         assert.deepEqual([other.elsewhere, other.errors], [[], []]);
         await other.page.browserContext().close();
       }
+
+      // The evaluation: one file, drawn without another request.
+      const file = join(fleet.folder, 'report.html');
+      const config = join(fleet.folder, 'cloud.yaml');
+      execFileSync(process.execPath, [ECAVG, 'report', '--config', config, '--out', file], { stdio: 'ignore' });
+      const report = await openPage(browser, pathToFileURL(file).href);
+      assert.equal(await report.page.$$eval('.plot canvas', (all) => all.length), 2);
+      assert.match(await text(report.page), /Evaluation of plant \/ digits[\s\S]*Advice[\s\S]*3 rounds are few/);
+      assert.deepEqual(await violations(report.page), []);
+      await picture(report.page, 'report');
+      assert.deepEqual([report.elsewhere, report.errors], [[], []]);
 
       // A gateway that goes away is seen to be gone, and who signs out sees nothing any more.
       edges[0]?.process.kill('SIGTERM');

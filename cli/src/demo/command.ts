@@ -11,6 +11,7 @@ interface Flags {
   scenario: ScenarioName;
   model?: string;
   report?: string;
+  html?: string;
   keepOpen?: boolean;
 }
 
@@ -32,6 +33,7 @@ export function demoCommand(): Command {
     .option('--seed <n>', 'seed of weights, shards and sample order', integer(0, 2 ** 31), 1)
     .addOption(new Option('--model <name>', "architecture, instead of the scenario's own").choices(Object.keys(ZOO)))
     .option('--report <file>', 'write the result as JSON')
+    .option('--html <file>', 'write the evaluation of its rounds as a page, as "ecavg report" does')
     .option('--keep-open', 'stay up at the end, with the dashboard, until Ctrl-C; the default on a terminal')
     .option('--no-keep-open', 'end when the last round has')
     .addHelpText(
@@ -46,14 +48,14 @@ Examples:
   ecavg demo --scenario vibration --keep-open
   ecavg demo --edges 4 --rounds 3 --seed 7 --report r.json`,
     )
-    .action(async ({ report, keepOpen, model, ...options }: Flags) => {
+    .action(async ({ report, html, keepOpen, model, ...options }: Flags) => {
       if (model === 'cnn-small' && options.scenario === 'vibration')
         throw new ConfigError('model cnn-small takes images; for vibration use sensor-cnn1d or mlp');
       if (model === 'sensor-cnn1d' && options.scenario === 'mnist')
         throw new ConfigError('model sensor-cnn1d takes signals; for mnist use mlp or cnn-small');
       process.exitCode = await runDemo(
         { ...options, model },
-        { report, keepOpen: keepOpen ?? (process.stdout.isTTY && process.stdin.isTTY) },
+        { report, html, keepOpen: keepOpen ?? (process.stdout.isTTY && process.stdin.isTTY) },
       );
     });
 }

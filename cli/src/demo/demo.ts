@@ -2,9 +2,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { modelOf, readCloudFile } from '@ecavg/cloud';
 import { openData, type SharedData } from '@ecavg/models';
 import { Topics } from '@ecavg/protocol';
 import { EXIT } from '@ecavg/runtime';
+import { writeReport } from '../report/command.js';
 import { createDisplay, mean, summaryTable } from './display.js';
 import { followEvents } from './events.js';
 import { type Child, Processes } from './processes.js';
@@ -25,6 +27,13 @@ const SENSOR = fileURLToPath(new URL('./sensor.js', import.meta.url));
 /** The sensor's last answer must come this soon after the last version. */
 const SENSOR_MS = 15_000;
 
+/** What is left of a demo when it is over. */
+interface Output {
+  readonly report: string | undefined;
+  readonly html: string | undefined;
+  readonly keepOpen: boolean;
+}
+
 interface Prediction {
   readonly predicted: number;
   readonly sha256: string;
@@ -36,10 +45,7 @@ interface CloudState {
 }
 
 /** Runs the demo and returns the exit code. */
-export async function runDemo(
-  options: DemoOptions,
-  output: { report: string | undefined; keepOpen: boolean },
-): Promise<number> {
+export async function runDemo(options: DemoOptions, output: Output): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'ecavg-demo-'));
   const processes = new Processes(join(folder, 'logs'));
   const display = createDisplay(process.stdout);
@@ -80,11 +86,7 @@ interface Stage {
   readonly signal: AbortSignal;
 }
 
-async function conduct(
-  options: DemoOptions,
-  output: { report: string | undefined; keepOpen: boolean },
-  stage: Stage,
-): Promise<void> {
+async function conduct(options: DemoOptions, output: Output, stage: Stage): Promise<void> {
   const { folder, processes, display, signal } = stage;
   const started = performance.now();
   display.note(`${options.edges} gateways learn from ${scenarioTitle(options.scenario)}`);
@@ -149,6 +151,11 @@ time: ${report.seconds} s`);
   if (output.report) {
     writeFileSync(resolve(output.report), `${JSON.stringify(report, null, 2)}\n`);
     display.note(`report: ${output.report}`);
+  }
+  if (output.html) {
+    const file = readCloudFile({ config: join(folder, 'cloud.yaml') });
+    await writeReport(modelOf(file.models, {}), resolve(output.html));
+    display.note(`evaluation: ${output.html}`);
   }
   display.note(
     output.keepOpen
