@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { Watcher } from 'ecavg';
+import { parse, stringify } from 'yaml';
+import { withFleet } from './harness.js';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const DOCS = join(ROOT, 'docs', 'tutorial');
+
+/** Every package that is published, and what it needs of ours. */
+const NEEDS = {
+  protocol: [],
+  runtime: ['protocol'],
+  models: ['protocol', 'runtime'],
+  broker: ['protocol', 'runtime'],
+  edge: ['models', 'protocol', 'runtime'],
+  cloud: ['models', 'protocol', 'runtime'],
+  cli: ['broker', 'cloud', 'edge', 'models', 'protocol', 'runtime'],
+} as const;
+type Package = keyof typeof NEEDS;
+
+function run(cwd: string, command: string, ...args: string[]): string {
+  return execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+}
+
+test('each package, packed, installs in an empty folder and starts', { timeout: 300_000 }, (t) =>
+  withFleet(1, async (fleet) => {
+    const packed = join(fleet.folder, 'packed');
+    mkdirSync(packed);
+    const name = (p: Package): string => (p === 'cli' ? 'ecavg' : `@ecavg/${p}`);
+    const all = Object.keys(NEEDS) as Package[];
+    run(ROOT, 'npm', 'pack', '--silent', '--pack-destination', packed, ...all.flatMap((p) => ['-w', name(p)]));
+    const tarball = (p: Package): string => {
+      const start = p === 'cli' ? /^ecavg-\d/ : new RegExp(`^ecavg-${p}-`);
+      const file = readdirSync(packed).find((f) => start.test(f));
+      assert.ok(file, `no tarball of ${p}`);
+      return join(packed, file);
+    };
+    const install = (p: Package): string => {
+      const home = join(fleet.folder, `install-${p}`);
+      mkdirSync(home);
+      writeFileSync(join(home, 'package.json'), '{"private":true}');
+      const flags = ['--no-audit', '--no-fund', '--prefer-offline', '--omit=optional', '--ignore-scripts'];
+      run(home, 'npm', 'install', ...flags, ...[p, ...NEEDS[p]].map(tarball));
+      const megabytes = Number(run(home, 'du', '-sk', 'node_modules').split('\t')[0]) / 1000;
+      t.diagnostic(`${name(p)}: ${megabytes.toFixed(0)} MB installed`);
+      return home;
+    };
+    for (const p of ['protocol', 'runtime', 'models'] as const) {
+      const count = run(
+        install(p),
+        process.execPath,
+        '-e',
+        `import('${name(p)}').then((m) => console.log(Object.keys(m).length))`,
+      );
+      assert.ok(Number(count) > 5, `${p} exports ${count}`);
+    }
+    const cli = install('cli');
+    assert.match(run(cli, 'npx', 'ecavg', 'plan', '--gateways', '20'), /a gateway, a month/);
+
+    // Broker, cloud and gateway, each from its own folder, make a round of the tutorial's data.
+    run(fleet.folder, process.execPath, join(DOCS, 'machines.mjs'), 'data');
+    const start = (p: 'broker' | 'edge' | 'cloud', config: object) => {
+      const file = join(fleet.folder, `${p}.yaml`);
+      writeFileSync(file, stringify(config));
+      const bin = join(install(p), 'node_modules', '@ecavg', p, 'bin', `ecavg-${p}.js`);
+      return fleet.processes.start(p, [bin, '--config', file]);
+    };
+    const settings = (file: string): object => {
+      const text = readFileSync(join(DOCS, file), 'utf8').replaceAll(/\bdata\//g, `${join(fleet.folder, 'data')}/`);
+      return parse(text) as object;
+    };
+    const broker = { url: String((await start('broker', { listen: { port: 0 } })).ready.url) };
+    const cloud = await start('cloud', {
+      ...settings('cloud.yaml'),
+      broker,
+      http: { port: 0, anonymous: 'viewer' },
+      rounds: { count: 1, minEdges: 1, pretrainEpochs: 8, learningRate: 0.01 },
+    });
+    const url = String(cloud.ready.dashboard);
+    assert.match(await (await fetch(url)).text(), /<title>ecavg<\/title>/);
+    const events = new Watcher(url);
+    await start('edge', { ...settings('pump-1.yaml'), broker });
+    await events.until('finished');
+    events.close();
+    const closed = events.seen.find((e) => e.type === 'round-closed');
+    assert.deepEqual(closed?.data.accepted, ['pump-1']);
+  }),
+);
