@@ -1,7 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ConfigError, hashPassword, isPassword, newPassword, readJson, writeDurable } from '@ecavg/runtime';
+import { ConfigError, hashPassword, isPassword, newPassword, readJson, stampOf, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 
 const roleSchema = z.object({ publish: z.array(z.string()), subscribe: z.array(z.string()) });
@@ -122,16 +121,6 @@ export class Users {
   async #save(users: UsersFile['users']): Promise<void> {
     this.#file = { ...this.#file, users };
     await writeDurable(this.path, `${JSON.stringify(this.#file, null, 2)}\n`, 0o600);
-  }
-}
-
-async function stampOf(path: string): Promise<string> {
-  try {
-    const { mtimeMs, size, ino } = await stat(path);
-    return `${mtimeMs} ${size} ${ino}`;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'none';
-    throw error;
   }
 }
 

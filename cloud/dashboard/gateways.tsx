@@ -43,7 +43,7 @@ export function Gateways({ state, newest, speech }: Props) {
               const using = !report
                 ? words.noReport
                 : report.event === 'kept'
-                  ? words.keeps
+                  ? say('keeps', speech.percent(report.values.valServing))
                   : say('uses', report.version);
               return (
                 <tr key={m.edge}>

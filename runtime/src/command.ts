@@ -52,6 +52,11 @@ Exit codes: 0 stopped by a signal, 1 failed, 2 wrong settings.`,
 export async function runCommand(command: Command): Promise<void> {
   command.exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage));
   for (const sub of command.commands) sub.copyInheritedSettings(command);
+  // Whoever reads what is printed may have seen enough (`| head`).
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit(EXIT.ok);
+    throw error;
+  });
   try {
     await command.parseAsync();
   } catch (error) {

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { z } from 'zod';
 
@@ -92,4 +92,15 @@ export async function nextSession(path: string): Promise<number> {
   const session = Math.max(Date.now(), last + 1);
   await writeDurable(path, String(session));
   return session;
+}
+
+/** What tells that a file was changed since it was read: its time, size and inode; `none` where there is no file. */
+export async function stampOf(path: string): Promise<string> {
+  try {
+    const { mtimeMs, size, ino } = await stat(path);
+    return `${mtimeMs} ${size} ${ino}`;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'none';
+    throw error;
+  }
 }

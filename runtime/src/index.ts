@@ -4,7 +4,7 @@ export { runDaemon, type Service } from './daemon.js';
 export { Downloader } from './download.js';
 export { DAY_MS, duration } from './duration.js';
 export { ConfigError, EXIT } from './errors.js';
-export { listFolder, nextSession, readIfThere, readJson, readOrCreate, writeDurable } from './files.js';
+export { listFolder, nextSession, readIfThere, readJson, readOrCreate, stampOf, writeDurable } from './files.js';
 export { Flow, type FlowLimits } from './flow.js';
 export { createLogger, type Logger, logSchema } from './logger.js';
 export {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -152,6 +152,102 @@ test('the dashboard in a real browser', { skip, timeout: 180_000 }, () =>
       await page.waitForSelector('input[name=password]');
       assert.ok(!(await text(page)).includes('edge-1'));
       assert.deepEqual([elsewhere, errors], [[], []]);
+    });
+  }),
+);
+
+/** A closed round as the history keeps it. */
+const round = (n: number, about: object) => ({
+  at: Date.UTC(2026, 10, n),
+  round: n,
+  decision: 'fine-tuned',
+  version: n + 1,
+  participants: ['press-1', 'press-2', 'press-3'],
+  accepted: ['press-1', 'press-2'],
+  previous: 0.8,
+  average: 0.7,
+  fineTuned: 0.82,
+  accuracy: 0.82,
+  attempts: [{ rung: 'aggregate', leftOut: [], average: 0.7, fineTuned: 0.82 }],
+  bytes: 12_000,
+  float32Bytes: 480_000,
+  seconds: 3,
+  ...about,
+});
+
+test('what was refused, mended and hurt is told in words; several models', { skip, timeout: 60_000 }, () =>
+  withFleet(1, async (fleet) => {
+    await fleet.broker();
+    const folder = join(fleet.folder, 'cloud', 'rounds', 'second');
+    mkdirSync(folder, { recursive: true });
+    const attempt = { rung: 'aggregate', leftOut: [], average: 0.5, fineTuned: 0.6 };
+    const lines = [
+      { round: round(1, {}) },
+      {
+        reception: {
+          at: 1,
+          version: 2,
+          outcome: 'published',
+          hurt: ['press-2'],
+          edges: [{ edge: 'press-2', before: 0.9, after: 0.7 }],
+        },
+      },
+      {
+        round: round(2, {
+          average: 0.5,
+          fineTuned: 0.6,
+          attempts: [attempt, { ...attempt, rung: 'left-out', leftOut: ['press-3'], average: 0.83, fineTuned: 0.84 }],
+          accuracy: 0.84,
+          previous: 0.82,
+        }),
+      },
+      {
+        round: round(3, {
+          decision: 'kept-previous',
+          version: 3,
+          average: 0.5,
+          fineTuned: 0.6,
+          attempts: [attempt],
+          accuracy: 0.84,
+          previous: 0.84,
+        }),
+      },
+    ];
+    writeFileSync(join(folder, 'history.jsonl'), lines.map((l) => `${JSON.stringify(l)}\n`).join(''));
+    const { child, events } = await fleet.cloud({
+      http: { port: 0, anonymous: 'viewer' },
+      models: [{ model: { id: 'first' } }, { model: { id: 'second' } }],
+    });
+    events.close();
+    const url = String(child.ready.dashboard);
+    await withBrowser(async (browser) => {
+      const { page, errors } = await openPage(browser, url);
+      // The first model has nothing to tell yet.
+      await page.waitForFunction("document.body.innerText.includes('No learning round has ended yet')");
+      assert.match(await text(page), /No gateway has reported yet/);
+      await Promise.all([page.waitForNavigation(), page.select('select', 'plant/second')]);
+      await page.waitForSelector('.decisions li');
+      const shown = await text(page, 'main');
+      assert.match(shown, /The last learning round was refused/);
+      assert.match(
+        shown,
+        /Round 3 refused[\s\S]*right 60% of the time, less than the 84% of the version before\. It was refused; version 3 stays/,
+      );
+      assert.match(
+        shown,
+        /Round 2 mended[\s\S]*\(60% against 82%\), so it was mended: press-3 was left out\. [^\n]*became version 3/,
+      );
+      assert.match(shown, /Round 1 published[\s\S]*2 of 3 gateways answered[\s\S]*Worse on: press-2\./);
+      assert.deepEqual(await violations(page), []);
+      await click(page, '日本語');
+      await page.waitForFunction("document.body.innerText.includes('前回の学習結果は採用しませんでした')");
+      assert.ok(!/\{\d\}/.test(await text(page)), 'every gap in the words is filled');
+      await page.reload();
+      await page.waitForFunction("document.documentElement.lang === 'ja'");
+      // A model that is not there, by an old link.
+      await page.goto(`${url}/?model=gone`);
+      await page.waitForSelector('[role=alert]');
+      assert.deepEqual(errors, []);
     });
   }),
 );

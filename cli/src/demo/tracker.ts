@@ -131,5 +131,6 @@ export function percent(value: number | undefined): string {
 
 export function formatBytes(n: number): string {
   if (n < 1000) return `${n} B`;
-  return n < 1e6 ? `${(n / 1000).toFixed(1)} kB` : `${(n / 1e6).toFixed(2)} MB`;
+  if (n < 1e6) return `${(n / 1e3).toFixed(1)} kB`;
+  return n < 1e9 ? `${(n / 1e6).toFixed(2)} MB` : `${(n / 1e9).toFixed(2)} GB`;
 }

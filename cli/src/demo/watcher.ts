@@ -6,6 +6,7 @@ export class Watcher {
   readonly seen: CloudEvent[] = [];
   readonly #waiting = new Set<() => void>();
   readonly #stop = new AbortController();
+  #ended = '';
 
   constructor(readonly url: string) {
     void this.#follow();
@@ -17,8 +18,9 @@ export class Watcher {
         this.seen.push(event);
         for (const wake of this.#waiting) wake();
       }
-    } catch {
-      // The cloud was stopped or killed: whoever still waits runs into its limit.
+    } catch (error) {
+      // The cloud was stopped or killed: whoever still waits runs into its limit, and is told.
+      this.#ended = (error as Error).message;
     }
   }
 
@@ -32,7 +34,11 @@ export class Watcher {
       const limit = setTimeout(() => {
         this.#waiting.delete(look);
         const tail = this.seen.slice(-8).map((e) => `${e.type} ${JSON.stringify(e.data).slice(0, 200)}`);
-        reject(new Error(`no event ${type} within ${ms} ms; the last were:\n${tail.join('\n')}`));
+        reject(
+          new Error(
+            `no event ${type} within ${ms} ms; the last were:\n${tail.join('\n')}${this.#ended && `\nthe stream ended: ${this.#ended}`}`,
+          ),
+        );
       }, ms);
       const look = (): void => {
         const found = this.seen.find((e) => e.type === type && fits(e.data));

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { inspectModel, parseModel, ZOO, zooModel } from '@ecavg/models';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { formatBytes } from '../demo/tracker.js';
 import { estimate, type Plan, type PlanOptions, type PlanPreset, RATIOS } from './estimate.js';
 
 /** Samples that the models of the zoo are planned with, where none is given. */
@@ -46,18 +47,18 @@ async function parametersOf({ parameters, model, sample, labels }: Flags): Promi
   return inspectModel(proto).parameters;
 }
 
-const bytes = (n: number): string =>
-  n < 1e6 ? `${(n / 1e3).toFixed(1)} kB` : n < 1e9 ? `${(n / 1e6).toFixed(1)} MB` : `${(n / 1e9).toFixed(2)} GB`;
-
 function print(parameters: number, o: Flags, p: Plan): void {
   const rows: [string, string][] = [
-    ['model', `${parameters.toLocaleString('en')} parameters, ${bytes(4 * parameters)} as float32`],
-    ['an update', `${bytes(p.updateBytes)} (${o.preset}), a new version ${bytes(p.differenceBytes)} (${o.difference})`],
+    ['model', `${parameters.toLocaleString('en')} parameters, ${formatBytes(4 * parameters)} as float32`],
+    [
+      'an update',
+      `${formatBytes(p.updateBytes)} (${o.preset}), a new version ${formatBytes(p.differenceBytes)} (${o.difference})`,
+    ],
     [
       'a gateway, a month',
-      `${p.rounds} rounds: ${bytes(p.upBytes)} up, ${bytes(p.downBytes)} down, ${bytes(p.idleBytes)} to stay connected`,
+      `${p.rounds} rounds: ${formatBytes(p.upBytes)} up, ${formatBytes(p.downBytes)} down, ${formatBytes(p.idleBytes)} to stay connected`,
     ],
-    ['the fleet, a month', `${bytes(p.fleetBytes)}; with float32 weights ${bytes(p.float32Bytes)}`],
+    ['the fleet, a month', `${formatBytes(p.fleetBytes)}; with float32 weights ${formatBytes(p.float32Bytes)}`],
     ['traffic', `${p.traffic.toFixed(2)} at ${o.pricePerGb} a GB`],
     ['energy', `${p.kilowattHours.toFixed(2)} kWh, ${p.energy.toFixed(2)} at ${o.pricePerKwh} a kWh`],
     ['together', `${p.total.toFixed(2)} a month, ${p.perGateway.toFixed(2)} a gateway`],

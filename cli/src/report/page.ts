@@ -155,7 +155,7 @@ function draw(id,data,x,names){
   const axis={stroke:css('--muted'),grid:{stroke:css('--line'),width:1},ticks:{show:false}};
   const paint=['--first','--second'];
   new uPlot({width:at.clientWidth,height:280,scales:{x:{time:false},y:{range:[0,1]}},
-    axes:[{...axis,values:(u,v)=>v.map(x)},{...axis,size:60,values:(u,v)=>v.map(share)}],
+    axes:[{...axis,...(id==='rounds'?{incrs:[1,2,5,10,20,50,100,200,500,1000]}:{}),values:(u,v)=>v.map(x)},{...axis,size:60,values:(u,v)=>v.map(share)}],
     series:[{label:id==='bytes'?'Sent':'Round',value:(u,v)=>v==null?'':x(v)},...names.map((label,i)=>({label,stroke:css(paint[i]),width:i?0:3,paths:i?()=>null:undefined,points:{show:true,size:i?9:7,fill:css(paint[i])},value:(u,v)=>v==null?'':share(v)}))]},data,at);
 }
 draw('bytes',DATA.bytes,size,['Model in use']);

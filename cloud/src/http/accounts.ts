@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ConfigError, hashPassword, isPassword, newPassword, readJson, writeDurable } from '@ecavg/runtime';
+import { ConfigError, hashPassword, isPassword, newPassword, readJson, stampOf, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 
 /** viewer: sees everything. operator: also rolls back, pins and lets go. */
@@ -127,16 +126,6 @@ function checked(name: string): string {
   throw new ConfigError(
     `name ${JSON.stringify(name)}: use 1-64 letters, digits, "_", "-", "@" or ".", starting with a letter or digit`,
   );
-}
-
-async function stampOf(path: string): Promise<string> {
-  try {
-    const { mtimeMs, size, ino } = await stat(path);
-    return `${mtimeMs} ${size} ${ino}`;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'none';
-    throw error;
-  }
 }
 
 const own = <T>(of: Record<string, T>, name: string): T | undefined => (Object.hasOwn(of, name) ? of[name] : undefined);
