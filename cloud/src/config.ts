@@ -11,7 +11,8 @@ const identifier = z.string().regex(IDENTIFIER, 'use 1-64 letters, digits, "_", 
 const share = z.number().gt(0).lt(1);
 const names = (of: object): [string, ...string[]] => Object.keys(of) as [string, ...string[]];
 
-const LOOPBACK: readonly string[] = ['127.0.0.1', '::1', 'localhost'];
+/** Hosts that only this machine reaches. */
+export const LOOPBACK: readonly string[] = ['127.0.0.1', '::1', 'localhost'];
 
 const trainSchema = {
   learningRate: z.number().gt(0).default(0.05),

@@ -92,6 +92,7 @@ test('the HTTP API: who may do what, and what it says it does', { timeout: 120_0
     assert.deepEqual([conflict, /no version 99/.test(String(why.error))], [409, true]);
     assert.equal((await post('/api/v1/control/pin', { version: 'x' }, { as: token.operator }))[0], 400);
     assert.equal((await post('/api/v1/control/pin?model=none', {}, { as: token.operator }))[0], 404);
+    assert.equal((await ask('/api/v1/control/unpin', { method: 'POST', as: token.operator }))[0], 200, 'no body');
     const form = { 'content-type': 'application/x-www-form-urlencoded' };
     assert.equal((await post('/api/v1/control/pin', {}, { as: token.operator, headers: form }))[0], 415);
     assert.equal((await ask('/api/v1/versions/1000/model.onnx', { as: token.viewer }))[0], 404);

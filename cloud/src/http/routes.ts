@@ -205,13 +205,13 @@ export function addRoutes(
           tags: ['control'],
           summary,
           querystring,
-          body: action === 'unpin' ? z.object({}).default({}) : schema.controlSchema.default({}),
+          body: (action === 'unpin' ? z.object({}) : schema.controlSchema).nullish(),
           response: { 200: z.object({ text: z.string() }), 409: schema.errorSchema, ...refusals },
         },
       },
       async (request) => {
         const { fleet, model } = find(request.query).config;
-        const { version } = request.body as z.output<typeof schema.controlSchema>;
+        const { version } = (request.body ?? {}) as z.output<typeof schema.controlSchema>;
         const asked = { fleet, model: model.id, action, ...(version !== undefined && { version }) };
         try {
           const text = await control(asked);

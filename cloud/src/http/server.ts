@@ -2,7 +2,7 @@ import type { Logger } from '@ecavg/runtime';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
-import type { CloudConfig } from '../config.js';
+import { type CloudConfig, LOOPBACK } from '../config.js';
 import { cloudMetrics } from '../telemetry/prometheus.js';
 import { Access } from './access.js';
 import type { Accounts } from './accounts.js';
@@ -46,6 +46,8 @@ export async function startHttp(
   const app = await createHttp(config, accounts, parts, log);
   const url = await app.listen({ host: config.host, port: config.port });
   log.info({ url, anonymous: config.anonymous }, 'dashboard');
+  if (!LOOPBACK.includes(config.host) && !config.trustProxy)
+    log.warn({ url }, 'passwords travel in the clear: put a proxy with TLS before it and set http.trustProxy');
   return { url, stop: () => app.close() };
 }
 
