@@ -108,8 +108,17 @@ test('the HTTP API: who may do what, and what it says it does', { timeout: 120_0
     const foreign = { cookie, origin: 'http://evil.example' };
     assert.equal((await post('/api/v1/control/pin', {}, { headers: foreign }))[0], 403);
     assert.equal((await post('/api/v1/control/pin', {}, { headers: { cookie, origin: url } }))[0], 200);
+    const stillSigned = { name: 'anna', password: cloudCommand(fleet, 'user', 'add', 'anna', '--role', 'viewer') };
+    assert.equal((await ask('/api/v1/state', { headers: { cookie } }))[0], 401, 'a new password ends the session');
+    const [, , again] = await post('/api/v1/session', stillSigned);
+    const second = (again.headers.get('set-cookie') ?? '').split(';')[0] ?? '';
+    assert.equal((await ask('/api/v1/state', { headers: { cookie: second } }))[0], 200);
+    assert.equal((await post('/api/v1/control/unpin', {}, { headers: { cookie: second, origin: url } }))[0], 403);
+    const following = await fetch(`${url}/api/v1/events`, { headers: { cookie: second } });
     cloudCommand(fleet, 'user', 'remove', 'anna');
-    assert.equal((await ask('/api/v1/state', { headers: { cookie } }))[0], 401);
+    assert.equal((await ask('/api/v1/state', { headers: { cookie: second } }))[0], 401);
+    // An open stream ends too, at its next beat.
+    await following.text();
     cloudCommand(fleet, 'api-token', 'remove', 'screen');
     assert.equal((await ask('/api/v1/state', { as: token.viewer }))[0], 401);
 

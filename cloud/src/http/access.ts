@@ -31,7 +31,7 @@ const LOOPBACK = /^(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/;
 
 /** Knows who asks: by a session's cookie, a program's token, or as `http.anonymous` says. */
 export class Access {
-  readonly #sessions = new Map<string, { user: string; until: number }>();
+  readonly #sessions = new Map<string, { user: string; hash: string; until: number }>();
 
   private constructor(
     private readonly accounts: Accounts,
@@ -66,14 +66,15 @@ export class Access {
   readonly limit = { rateLimit: { max: TRIES, timeWindow: 60_000 } };
 
   async signIn(request: FastifyRequest, reply: FastifyReply, name: string, password: string): Promise<Who | undefined> {
-    const role = await this.accounts.signIn(name, password);
-    if (!role) {
+    const user = await this.accounts.signIn(name, password);
+    if (!user) {
       this.log.warn({ user: name, from: request.ip }, 'sign-in refused');
       return undefined;
     }
     this.#forget();
+    const { role, hash } = user;
     const id = randomBytes(24).toString('base64url');
-    this.#sessions.set(id, { user: name, until: Date.now() + SESSION_MS });
+    this.#sessions.set(id, { user: name, hash, until: Date.now() + SESSION_MS });
     reply.setCookie(COOKIE, id, {
       path: '/',
       httpOnly: true,
@@ -90,6 +91,11 @@ export class Access {
     reply.clearCookie(COOKIE, { path: '/' });
   }
 
+  /** Whether who asked may still look: for answers that go on and on. */
+  async still(request: FastifyRequest): Promise<boolean> {
+    return mayAct((await this.#who(request))?.role, 'viewer');
+  }
+
   async #who(request: FastifyRequest): Promise<Who | undefined> {
     const bearer = /^Bearer (.+)$/i.exec(request.headers.authorization ?? '')?.[1];
     if (bearer !== undefined) {
@@ -98,8 +104,9 @@ export class Access {
     }
     const session = this.#sessions.get(request.cookies[COOKIE] ?? '');
     if (session && session.until > Date.now()) {
-      const role = await this.accounts.roleOf(session.user);
-      if (role) return { name: session.user, role, by: 'session' };
+      const user = await this.accounts.user(session.user);
+      // A new password ends the sessions that began with the old one.
+      if (user?.hash === session.hash) return { name: session.user, role: user.role, by: 'session' };
     }
     // A page elsewhere whose name leads to this machine must not act as if it were somebody here.
     if (this.anonymous === 'operator' && !LOOPBACK.test(request.headers.host ?? '')) return undefined;

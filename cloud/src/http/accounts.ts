@@ -37,10 +37,10 @@ export class Accounts {
     return accounts;
   }
 
-  /** The role of a user, as it is now. */
-  async roleOf(user: string): Promise<Role | undefined> {
+  /** A user as it is now; `hash` changes with the password. */
+  async user(name: string): Promise<{ role: Role; hash: string } | undefined> {
     await this.#reload();
-    return own(this.#file.users, user)?.role;
+    return own(this.#file.users, name);
   }
 
   async list(): Promise<{ kind: 'user' | 'token'; name: string; role: Role }[]> {
@@ -52,13 +52,13 @@ export class Accounts {
     ];
   }
 
-  /** The user's role; undefined where name or password is wrong. */
-  async signIn(name: string, password: string): Promise<Role | undefined> {
+  /** The user; undefined where name or password is wrong. */
+  async signIn(name: string, password: string): Promise<{ role: Role; hash: string } | undefined> {
     await this.#reload();
     const user = own(this.#file.users, name);
     this.#nobody ??= hashPassword(newPassword());
     const right = await isPassword(password, user?.hash ?? (await this.#nobody));
-    return right ? user?.role : undefined;
+    return right ? user : undefined;
   }
 
   /** The name and role of a program's token. */

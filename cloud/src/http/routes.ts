@@ -19,6 +19,9 @@ export interface RouteParts {
 const refusals = { 401: schema.errorSchema, 403: schema.errorSchema, 404: schema.errorSchema };
 const querystring = schema.whichSchema;
 
+/** How often a stream of events shows that it lives, and looks whether its reader still may have it. */
+const BEAT_MS = 15_000;
+
 class Refusal extends Error {
   constructor(
     readonly statusCode: number,
@@ -261,7 +264,10 @@ export function addRoutes(
       };
       for (const event of events.after(Number(request.headers['last-event-id'] ?? 0) || 0)) send(event);
       const unlisten = events.listen(send);
-      const beat = setInterval(() => out.write(': still here\n\n'), 15_000);
+      const beat = setInterval(async () => {
+        if (await access.still(request).catch(() => false)) out.write(': still here\n\n');
+        else out.end();
+      }, BEAT_MS);
       request.raw.on('close', () => {
         unlisten();
         clearInterval(beat);
