@@ -49,7 +49,9 @@ export function Gateways({ state, newest, speech }: Props) {
                 <tr key={m.edge}>
                   <th scope="row">{m.edge}</th>
                   <td data-label={words.state}>
-                    <span class={`dot ${m.online ? 'good' : 'off'}`}>{m.online ? words.online : words.offline}</span>
+                    <span class={`dot ${m.online && state.connected ? 'good' : 'off'}`}>
+                      {!state.connected ? '?' : m.online ? words.online : words.offline}
+                    </span>
                   </td>
                   <td data-label={words.samples}>{number(m.samples)}</td>
                   <td data-label={words.before}>{speech.percent(before)}</td>

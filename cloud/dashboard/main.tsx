@@ -165,6 +165,11 @@ function Fleet({ speech, who, onLanguage, onSignedOut }: FleetProps) {
         )}
         {state && rounds && (
           <>
+            {!state.connected && (
+              <p class="notice" role="alert">
+                {words.cutOff}
+              </p>
+            )}
             {state.simulatedData && <p class="notice">{words.simulated}</p>}
             {state.pinned !== null && <p class="notice">{say('held', state.pinned)}</p>}
             {state.versions.at(-1)?.state === 'canary' && (

@@ -58,7 +58,7 @@ export function Tiles({ state, rounds, speech }: { state: StateAnswer; rounds: R
         : words.ended;
   return (
     <dl class="tiles">
-      <Tile name={words.gatewaysOnline} value={say('of', online, state.members.length)} />
+      <Tile name={words.gatewaysOnline} value={say('of', state.connected ? online : '?', state.members.length)} />
       <Tile
         name={state.classes ? words.right : words.score}
         value={percent(headOf(state)?.metrics.accuracy ?? rounds.rounds[0]?.accuracy)}

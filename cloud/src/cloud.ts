@@ -37,22 +37,26 @@ export async function startCloud(file: CloudFile, log: Logger): Promise<Service>
     }
     hubs.push(new FleetHub(client, topics, models as [FleetModel, ...FleetModel[]], log));
   }
-  for (const hub of hubs) await hub.start();
-  const endHealth = watchHealth(telemetry, file.dataDir, brokers, file.telemetry.healthSeconds);
   const models = hubs.flatMap((h) => [...h.models]);
-  const control = (request: ControlRequest): Promise<string> => {
+  let started = false;
+  const control = async (request: ControlRequest): Promise<string> => {
     const model = models.find((m) => m.config.fleet === request.fleet && m.config.model.id === request.model);
     if (!model) throw new ConfigError(`this cloud has no model ${request.fleet}/${request.model}`);
+    if (!started) throw new ConfigError('the cloud is still starting: try again when it has reached the broker');
     return model.rounds.control(request);
   };
-  const endControl = await new ControlBox(controlFolder(file.dataDir)).serve(control, log);
   const accounts = await Accounts.open(file.dataDir);
   if (file.http.anonymous !== 'operator') {
     const made = await accounts.first();
     if (made) log.warn(made, 'nobody could sign in yet: made a user, whose password is in this file');
   }
   const parts = { models: models as [FleetModel, ...FleetModel[]], telemetry, accounts, control };
+  // Before the broker is reached: people see what there is, and that it is not.
   const http = await startHttp(file.http, parts, log);
+  for (const hub of hubs) await hub.start();
+  started = true;
+  const endHealth = watchHealth(telemetry, file.dataDir, brokers, file.telemetry.healthSeconds);
+  const endControl = await new ControlBox(controlFolder(file.dataDir)).serve(control, log);
   const [first] = models;
   return {
     ready: {

@@ -4,6 +4,7 @@ export interface CloudEvent {
   readonly at: number;
   readonly type:
     | 'edge'
+    | 'link'
     | 'round-opened'
     | 'accepted'
     | 'rejected'

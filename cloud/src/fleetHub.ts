@@ -43,6 +43,14 @@ export class FleetHub {
       subscribe().catch((error: unknown) => log.warn({ err: error }, 'could not subscribe'));
     };
     client.on('connect', onConnect);
+    const link = (connected: boolean) => (): void => {
+      if (connected === linked) return;
+      linked = connected;
+      for (const m of models) m.events.emit('link', { connected });
+    };
+    let linked = client.connected;
+    client.on('connect', link(true));
+    client.on('close', link(false));
     if (client.connected) onConnect();
     await Promise.all(begun);
   }

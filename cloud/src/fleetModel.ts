@@ -77,6 +77,7 @@ export class FleetModel {
     members: Members,
     /** Whether the model tells classes apart. */
     readonly classes: boolean,
+    private readonly client: MqttClient,
   ) {
     this.members = members;
     this.queue = rounds.queue;
@@ -209,7 +210,13 @@ export class FleetModel {
       telemetry,
       members,
       data.classes.length > 0,
+      client,
     );
+  }
+
+  /** Whether the broker is reached: without it nothing is known of the gateways but what was. */
+  get connected(): boolean {
+    return this.client.connected;
   }
 
   /** Publishes the version in force and takes up the interrupted round, if any; the broker must be connected. */

@@ -57,7 +57,7 @@ function addUser(fleet: TestFleet, name: string, role: string): string {
 
 test('the dashboard in a real browser', { skip, timeout: 180_000 }, () =>
   withFleet(3, async (fleet) => {
-    await fleet.broker();
+    const broker = await fleet.broker();
     const { child, events } = await fleet.cloud({ rounds: { count: 3 }, http: { port: 0 } });
     const edges: Child[] = [];
     for (let i = 0; i < 3; i++) edges.push(await fleet.edge(i));
@@ -144,6 +144,13 @@ test('the dashboard in a real browser', { skip, timeout: 180_000 }, () =>
       assert.deepEqual(await violations(report.page), []);
       await picture(report.page, 'report');
       assert.deepEqual([report.elsewhere, report.errors], [[], []]);
+
+      // Without the broker nothing is known of the gateways, and the page says so.
+      broker.process.kill('SIGKILL');
+      await page.waitForFunction("document.body.innerText.includes('lost its connection to the gateways')");
+      assert.match(await text(page, '.tiles'), /\? of 3/);
+      await fleet.broker(Number(broker.ready.port));
+      await page.waitForFunction("document.querySelector('.tiles').innerText.includes('3 of 3')");
 
       // A gateway that goes away is seen to be gone, and who signs out sees nothing any more.
       edges[0]?.process.kill('SIGTERM');

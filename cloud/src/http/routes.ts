@@ -209,11 +209,18 @@ export function addRoutes(
           summary,
           querystring,
           body: (action === 'unpin' ? z.object({}) : schema.controlSchema).nullish(),
-          response: { 200: z.object({ text: z.string() }), 409: schema.errorSchema, ...refusals },
+          response: {
+            200: z.object({ text: z.string() }),
+            409: schema.errorSchema,
+            503: schema.errorSchema,
+            ...refusals,
+          },
         },
       },
       async (request) => {
-        const { fleet, model } = find(request.query).config;
+        const found = find(request.query);
+        if (!found.connected) throw new Refusal(503, 'the broker is not reached: try again when it is');
+        const { fleet, model } = found.config;
         const { version } = (request.body ?? {}) as z.output<typeof schema.controlSchema>;
         const asked = { fleet, model: model.id, action, ...(version !== undefined && { version }) };
         try {

@@ -65,6 +65,7 @@ export const stateSchema = z.object({
   classes: z.boolean().describe('false: accuracies are explained variance'),
   simulatedData: z.boolean(),
   finished: z.boolean(),
+  connected: z.boolean().describe('false: the broker is not reached, and what is said of gateways is from before'),
   hurtTolerance: z.number(),
   round: z
     .object({

@@ -65,9 +65,10 @@ async function createHttp(
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const code = error.statusCode ?? 500;
-    if (code >= 500) log.error({ err: error, url: request.url }, 'request failed');
-    return reply.code(code).send({ error: code >= 500 ? 'something went wrong: see the log' : error.message });
+    const { statusCode: code, message } = error;
+    if (code !== undefined) return reply.code(code).send({ error: message });
+    log.error({ err: error, url: request.url }, 'request failed');
+    return reply.code(500).send({ error: 'something went wrong: see the log' });
   });
   app.setNotFoundHandler((request, reply) =>
     reply

@@ -63,6 +63,7 @@ export function stateAnswer(of: FleetModel, telemetry: TelemetrySink['kind']): S
     classes,
     simulatedData: config.data.dataset === 'vibration' && config.data.stream === undefined,
     finished: rounds.finished,
+    connected: of.connected,
     hurtTolerance: config.canary.hurtTolerance,
     round: state ? { ...state } : null,
     accepted: store.accepted.map((a) => a.header.edge),
