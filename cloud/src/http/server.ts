@@ -66,7 +66,7 @@ async function createHttp(
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler((error: FastifyError, request, reply) => {
     const { statusCode: code, message } = error;
-    if (code !== undefined) return reply.code(code).send({ error: message });
+    if (code !== undefined && (code < 500 || code === 503)) return reply.code(code).send({ error: message });
     log.error({ err: error, url: request.url }, 'request failed');
     return reply.code(500).send({ error: 'something went wrong: see the log' });
   });
