@@ -21,16 +21,17 @@ function App() {
   const speech = useMemo(() => speechOf(language), [language]);
   /** undefined: not known yet; null: nobody. */
   const [who, setWho] = useState<Who | null | undefined>();
-  useEffect(() => {
+  const ask = useCallback(() => {
     api.whoAmI().then(setWho, () => setWho(null));
   }, []);
+  useEffect(ask, [ask]);
   useEffect(() => {
     document.title = `ecavg · ${speech.words.title}`;
   }, [speech]);
   return (
     <>
       {who ? (
-        <Fleet speech={speech} who={who} onLanguage={setLanguage} onSignedOut={() => setWho(null)} />
+        <Fleet speech={speech} who={who} onLanguage={setLanguage} onSignIn={() => setWho(null)} onSignedOut={ask} />
       ) : (
         <>
           <Header speech={speech} onLanguage={setLanguage} />
@@ -48,10 +49,11 @@ interface HeaderProps {
   readonly models?: readonly Named[];
   readonly now?: Named | undefined;
   readonly who?: Who;
+  readonly onSignIn?: () => void;
   readonly onSignOut?: () => void;
 }
 
-function Header({ speech, onLanguage, link, models = [], now, who, onSignOut }: HeaderProps) {
+function Header({ speech, onLanguage, link, models = [], now, who, onSignIn, onSignOut }: HeaderProps) {
   const { words, language } = speech;
   const go = (event: Event): void => {
     const [fleet = '', model = ''] = (event.currentTarget as HTMLSelectElement).value.split('/');
@@ -87,6 +89,11 @@ function Header({ speech, onLanguage, link, models = [], now, who, onSignOut }: 
           </button>
         ))}
       </fieldset>
+      {who?.by === 'anonymous' && who.role === 'viewer' && (
+        <button type="button" onClick={onSignIn}>
+          {words.signIn}
+        </button>
+      )}
       {who?.by === 'session' && (
         <button type="button" onClick={onSignOut}>
           {words.signOut} ({who.name})
@@ -98,10 +105,11 @@ function Header({ speech, onLanguage, link, models = [], now, who, onSignOut }: 
 
 interface FleetProps extends Pick<HeaderProps, 'speech' | 'onLanguage'> {
   readonly who: Who;
+  readonly onSignIn: () => void;
   readonly onSignedOut: () => void;
 }
 
-function Fleet({ speech, who, onLanguage, onSignedOut }: FleetProps) {
+function Fleet({ speech, who, onLanguage, onSignIn, onSignedOut }: FleetProps) {
   const { words, say } = speech;
   const [state, setState] = useState<StateAnswer | undefined>();
   const [rounds, setRounds] = useState<RoundsAnswer | undefined>();
@@ -155,6 +163,7 @@ function Fleet({ speech, who, onLanguage, onSignedOut }: FleetProps) {
         models={models}
         now={state}
         who={who}
+        onSignIn={onSignIn}
         onSignOut={signOut}
       />
       <main>

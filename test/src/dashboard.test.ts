@@ -246,6 +246,14 @@ test('what was refused, mended and hurt is told in words; several models', { ski
       );
       assert.match(shown, /Round 1 published[\s\S]*2 of 3 gateways answered[\s\S]*Worse on: press-2\./);
       assert.deepEqual(await violations(page), []);
+      // Everybody may look here; an operator signs in for more, and is a looker again after.
+      const password = addUser(fleet, 'anna', 'operator');
+      assert.equal((await page.$$('main button')).length, 0);
+      await click(page, 'Sign in', 'header');
+      await signIn(page, 'anna', password);
+      await click(page, 'Sign out', 'header');
+      await page.waitForFunction("document.querySelector('header').innerText.includes('Sign in')");
+      await page.waitForSelector('.decisions li');
       await click(page, '日本語');
       await page.waitForFunction("document.body.innerText.includes('前回の学習結果は採用しませんでした')");
       assert.ok(!/\{\d\}/.test(await text(page)), 'every gap in the words is filled');
