@@ -81,7 +81,8 @@ test('the dashboard in a real browser', { skip, timeout: 180_000 }, () =>
       await page.waitForFunction("document.querySelectorAll('.decisions li').length === 3", { timeout: 120_000 });
       await page.waitForFunction("document.querySelectorAll('#gateways ~ table .badge').length === 3");
       const shown = await text(page, 'main');
-      assert.match(shown, /The model is getting better/);
+      // What the last round brought is up to the machine's arithmetic; the other test has fixed rounds.
+      assert.match(shown, /The model is|learning round was refused/);
       assert.match(shown, /3 of 3/);
       assert.match(shown, /gateways answered/);
       for (const word of ['accuracy', 'gradient', 'aggregate', 'epoch', 'loss', 'validation', 'fine-tun'])
@@ -94,7 +95,8 @@ test('the dashboard in a real browser', { skip, timeout: 180_000 }, () =>
       const before = await rows();
       await click(page, 'Go back to this version');
       await page.waitForSelector('dialog[open]');
-      assert.match(await text(page, 'dialog'), /Go back to version 3\?/);
+      const target = /Go back to version (\d+)\?/.exec(await text(page, 'dialog'))?.[1];
+      assert.ok(target, await text(page, 'dialog'));
       assert.deepEqual(await violations(page), []);
       await picture(page, 'dashboard-confirm');
       await click(page, 'Cancel', 'dialog');
@@ -103,7 +105,7 @@ test('the dashboard in a real browser', { skip, timeout: 180_000 }, () =>
       await click(page, 'Go back to this version');
       await click(page, 'Go back to this version', 'dialog');
       await page.waitForFunction(`document.querySelectorAll('#versions ~ table tbody tr').length === ${before + 1}`);
-      assert.match(await text(page, '#versions ~ table tbody tr'), /same as version 3/);
+      assert.ok((await text(page, '#versions ~ table tbody tr')).includes(`same as version ${target}`));
       await click(page, 'Hold this version');
       await click(page, 'Hold this version', 'dialog');
       await page.waitForFunction("document.body.innerText.includes('is held')");
@@ -185,8 +187,6 @@ const round = (n: number, about: object) => ({
 test('what was refused, mended and hurt is told in words; several models', { skip, timeout: 60_000 }, () =>
   withFleet(1, async (fleet) => {
     await fleet.broker();
-    const folder = join(fleet.folder, 'cloud', 'rounds', 'second');
-    mkdirSync(folder, { recursive: true });
     const attempt = { rung: 'aggregate', leftOut: [], average: 0.5, fineTuned: 0.6 };
     const lines = [
       { round: round(1, {}) },
@@ -220,10 +220,16 @@ test('what was refused, mended and hurt is told in words; several models', { ski
         }),
       },
     ];
-    writeFileSync(join(folder, 'history.jsonl'), lines.map((l) => `${JSON.stringify(l)}\n`).join(''));
+    const remember = (model: string, all: readonly object[]): void => {
+      const folder = join(fleet.folder, 'cloud', 'rounds', model);
+      mkdirSync(folder, { recursive: true });
+      writeFileSync(join(folder, 'history.jsonl'), all.map((l) => `${JSON.stringify(l)}\n`).join(''));
+    };
+    remember('second', lines);
+    remember('third', [{ round: round(1, { previous: 0.1 }) }]);
     const { child, events } = await fleet.cloud({
       http: { port: 0, anonymous: 'viewer' },
-      models: [{ model: { id: 'first' } }, { model: { id: 'second' } }],
+      models: ['first', 'second', 'third'].map((id) => ({ model: { id } })),
     });
     events.close();
     const url = String(child.ready.dashboard);
@@ -259,6 +265,10 @@ test('what was refused, mended and hurt is told in words; several models', { ski
       assert.ok(!/\{\d\}/.test(await text(page)), 'every gap in the words is filled');
       await page.reload();
       await page.waitForFunction("document.documentElement.lang === 'ja'");
+      await click(page, 'English');
+      await page.goto(`${url}/?fleet=plant&model=third`);
+      await page.waitForFunction("document.body.innerText.includes('The model is getting better')");
+      assert.match(await text(page, '.banner'), /right 10% of the time at the start, and is right 82%/);
       // A model that is not there, by an old link.
       await page.goto(`${url}/?model=gone`);
       await page.waitForSelector('[role=alert]');
