@@ -1,5 +1,6 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { timingSafeEqual } from 'node:crypto';
 import { join } from 'node:path';
+import { sha256Hex } from '@ecavg/protocol';
 import { ConfigError, hashPassword, isPassword, newPassword, readJson, stampOf, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 
@@ -91,7 +92,7 @@ export class Users {
     await this.set(name, {
       ...user,
       ...(known?.hash && { hash: known.hash }),
-      token: { hash: sha256(token), expiresAt },
+      token: { hash: sha256Hex(token), expiresAt },
     });
     return token;
   }
@@ -103,12 +104,12 @@ export class Users {
   async check(name: string, words: string): Promise<boolean> {
     const user = this.get(name);
     // The same work for a user that there is not.
-    if (!user) return (await isPassword(words, NOBODY)) && false;
+    if (!user) return isPassword(words, undefined);
     const at = words.indexOf(TOKEN_SEPARATOR);
     const [token, password] = at > 0 ? [words.slice(0, at), words.slice(at + 1)] : [undefined, words];
     const { token: pending } = user;
     if (token !== undefined && pending && password.length >= 12 && pending.expiresAt > Date.now()) {
-      if (sameBytes(sha256(token), pending.hash)) {
+      if (sameBytes(sha256Hex(token), pending.hash)) {
         const { token: _, ...rest } = user;
         await this.set(name, { ...rest, hash: await hashPassword(password) });
         return true;
@@ -126,9 +127,5 @@ export class Users {
 
 export const usersPath = (folder: string): string => join(folder, 'users.json');
 
-/** A hash that no password fits. */
-const NOBODY = `scrypt$${1 << 15}$8$1$${Buffer.alloc(16).toString('base64')}$${Buffer.alloc(32).toString('base64')}`;
-
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 const sameBytes = (a: string, b: string): boolean =>
   a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));

@@ -1,19 +1,12 @@
-import type { RoundsAnswer, StateAnswer } from '../src/http/schema.js';
+import type { ModelAnswer, RoundsAnswer, SessionAnswer, StateAnswer } from '../src/http/schema.js';
 
 export type { RoundsAnswer, StateAnswer };
 export type Edge = StateAnswer['members'][number];
 export type Version = StateAnswer['versions'][number];
 export type Round = RoundsAnswer['rounds'][number];
 export type Reception = RoundsAnswer['receptions'][number];
-export interface Who {
-  readonly name: string;
-  readonly role: 'viewer' | 'operator';
-  readonly by: 'session' | 'token' | 'anonymous';
-}
-export interface Named {
-  readonly fleet: string;
-  readonly model: string;
-}
+export type Who = SessionAnswer;
+export type Named = Pick<ModelAnswer, 'fleet' | 'model'>;
 
 export class ApiError extends Error {
   constructor(

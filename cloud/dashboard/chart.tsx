@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import uPlot from 'uplot';
+import type { Words } from './text.js';
 
 export interface Series {
   readonly label: string;
@@ -11,7 +12,6 @@ export interface Series {
 
 interface Props {
   readonly x: readonly number[];
-  readonly xLabel: string;
   readonly series: readonly Series[];
   readonly format: (value: number) => string;
   /** Lowest and highest value shown; undefined: as the values are. */
@@ -20,11 +20,31 @@ interface Props {
   readonly label: string;
 }
 
+interface CardProps extends Omit<Props, 'label'> {
+  readonly id: string;
+  readonly title: string;
+  readonly text: string;
+  /** What the table has, where it has more than the chart. */
+  readonly table?: readonly Series[];
+  readonly words: Words;
+}
+
 const HEIGHT = 230;
 
-/** A chart over rounds. Those who can't see it find the same figures in the table below it. */
-export function Chart(props: Props) {
-  const { x, series, format, range, label } = props;
+/** A section with a chart over rounds, and its figures as a table for those who can't see it. */
+export function ChartCard({ id, title, text, table, words, ...chart }: CardProps) {
+  if (chart.x.length === 0) return null;
+  return (
+    <section class="card" aria-labelledby={id}>
+      <h2 id={id}>{title}</h2>
+      <p class="muted">{text}</p>
+      <Chart {...chart} label={text} />
+      <ChartTable {...chart} series={table ?? chart.series} words={words} />
+    </section>
+  );
+}
+
+function Chart({ x, series, format, range, label }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const dark = useDark();
   useEffect(() => {
@@ -104,20 +124,19 @@ function useDark(): boolean {
   return dark;
 }
 
-interface TableProps extends Pick<Props, 'x' | 'xLabel' | 'series' | 'format'> {
-  readonly summary: string;
+interface TableProps extends Pick<Props, 'x' | 'series' | 'format'> {
+  readonly words: Words;
 }
 
-/** The chart's figures. */
-export function ChartTable({ x, xLabel, series, format, summary }: TableProps) {
+function ChartTable({ x, series, format, words }: TableProps) {
   return (
     <details>
-      <summary>{summary}</summary>
+      <summary>{words.asTable}</summary>
       <div class="scroll">
         <table>
           <thead>
             <tr>
-              <th scope="col">{xLabel}</th>
+              <th scope="col">{words.round}</th>
               {series.map((s) => (
                 <th scope="col" key={s.label}>
                   {s.label}

@@ -1,7 +1,7 @@
 import { render } from 'preact';
 import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { ApiError, api, type Named, type RoundsAnswer, type StateAnswer, type Who, which } from './api.js';
-import { Chart, ChartTable, type Series } from './chart.js';
+import { ChartCard, type Series } from './chart.js';
 import { Decisions } from './decisions.js';
 import { Gateways } from './gateways.js';
 import { Tiles, Verdict } from './overview.js';
@@ -216,14 +216,17 @@ function Progress({ rounds, speech }: { rounds: RoundsAnswer; speech: Speech }) 
       ],
     ];
   }, [rounds, words]);
-  if (x.length === 0) return null;
   return (
-    <section class="card" aria-labelledby="progress">
-      <h2 id="progress">{words.progress}</h2>
-      <p class="muted">{words.progressText}</p>
-      <Chart x={x} xLabel={words.round} series={series} format={percent} range={FULL} label={words.progressText} />
-      <ChartTable x={x} xLabel={words.round} series={series} format={percent} summary={words.asTable} />
-    </section>
+    <ChartCard
+      id="progress"
+      title={words.progress}
+      text={words.progressText}
+      x={x}
+      series={series}
+      range={FULL}
+      format={percent}
+      words={words}
+    />
   );
 }
 
@@ -240,14 +243,17 @@ function Cost({ rounds, speech }: { rounds: RoundsAnswer; speech: Speech }) {
     };
     return [all.map((r) => r.round), [sent], [sent, plain]];
   }, [rounds, words]);
-  if (x.length === 0) return null;
   return (
-    <section class="card" aria-labelledby="cost">
-      <h2 id="cost">{words.cost}</h2>
-      <p class="muted">{words.costText}</p>
-      <Chart x={x} xLabel={words.round} series={series} format={bytes} label={words.costText} />
-      <ChartTable x={x} xLabel={words.round} series={table} format={bytes} summary={words.asTable} />
-    </section>
+    <ChartCard
+      id="cost"
+      title={words.cost}
+      text={words.costText}
+      x={x}
+      series={series}
+      table={table}
+      format={bytes}
+      words={words}
+    />
   );
 }
 

@@ -108,7 +108,6 @@ const en = {
   confirmReleaseText: 'Version {0} is released, and the next learning round may replace it.',
   done: 'Done.',
   viewerOnly: 'You may look. Going back and holding take an operator.',
-  notKept: 'no longer kept',
 };
 
 export type Words = typeof en;
@@ -219,7 +218,6 @@ const ja: Words = {
   confirmReleaseText: '版 {0} の固定を解除します。次の学習回で新しい版に替わることがあります。',
   done: '完了しました。',
   viewerOnly: '閲覧のみ可能です。版を戻す・固定するには操作者の権限が必要です。',
-  notKept: '保存期間終了',
 };
 
 export type Language = 'en' | 'ja';

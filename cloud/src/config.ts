@@ -263,3 +263,7 @@ export function codecOptions({ codec }: CloudConfig): { name: string; options: C
   const { name, preset, options } = codec;
   return { name, options: name === 'range' ? { ...presetOptions(preset), ...options } : options };
 }
+
+/** Whether the samples are simulated, which whoever sees figures of them is told. */
+export const isSimulated = ({ data }: CloudConfig): boolean =>
+  data.dataset === 'vibration' && data.stream === undefined;

@@ -3,7 +3,7 @@ export { combine, type StrategyOptions, type Update } from './aggregation/combin
 export { type ServerOptions, type ServerState, serverStep } from './aggregation/serverOptimizer.js';
 export { startCloud } from './cloud.js';
 export { cloudCommand } from './command.js';
-export { type CloudConfig, cloudConfigSchema } from './config.js';
+export { type CloudConfig, cloudConfigSchema, isSimulated } from './config.js';
 export { modelOf } from './controlCommands.js';
 export type { CloudEvent } from './events.js';
 export { History, historyPath, type ReceptionRecord, type RoundRecord } from './history.js';

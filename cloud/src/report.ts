@@ -98,8 +98,11 @@ export function roundFigures({ state, updates, verdict, version, seconds }: Roun
 }
 
 /** What is remembered of a closed round. */
-export function roundRecord(outcome: RoundOutcome, bytes: number, float32Bytes: number): RoundRecord {
-  const { indicators: _, previous, average, accuracy, ...figures } = roundFigures(outcome);
+export function roundRecord(
+  { indicators: _, previous, average, accuracy, ...figures }: ReturnType<typeof roundFigures>,
+  bytes: number,
+  float32Bytes: number,
+): RoundRecord {
   const finite = (value: number | null): number | null => (Number.isFinite(value) ? value : null);
   return {
     ...figures,

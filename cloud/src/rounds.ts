@@ -328,19 +328,20 @@ export class RoundManager {
     const version = registry.head?.version ?? 0;
     const seconds = (Date.now() - state.openedAt) / 1000;
     const outcome = { state, updates: headers, verdict, version, seconds };
+    const figures = roundFigures(outcome);
     const sizes = await Promise.all(updates.map(async (u) => (await stat(u.path)).size));
     const bytes = sizes.reduce((a, n) => a + n, 0);
-    await this.#remember(roundRecord(outcome, bytes, 4 * base.layout.total * updates.length));
+    await this.#remember(roundRecord(figures, bytes, 4 * base.layout.total * updates.length));
     await store.finish();
     this.parts.closed(outcome);
-    const figures = {
-      ...roundFigures(outcome),
+    const said = {
+      ...figures,
       combiner: config.strategy.combiner,
       clipped: aggregate.combined.clipped,
       canary: registry.canary?.version ?? null,
     };
-    log[verdict.weights ? 'info' : 'warn'](figures, 'round closed');
-    events.emit('round-closed', figures);
+    log[verdict.weights ? 'info' : 'warn'](said, 'round closed');
+    events.emit('round-closed', said);
   }
 
   /** What people read must not stop the rounds. */

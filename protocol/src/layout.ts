@@ -30,6 +30,6 @@ export function makeLayout(tensors: readonly { name: string; shape: readonly num
   return { tensors: slots, total: offset, hash: sha256Hex(Buffer.from(canonical)).slice(0, 16) };
 }
 
-export function sha256Hex(bytes: Uint8Array): string {
+export function sha256Hex(bytes: Uint8Array | string): string {
   return createHash('sha256').update(bytes).digest('hex');
 }

@@ -15,8 +15,15 @@ export async function hashPassword(password: string): Promise<string> {
   return ['scrypt', COST.N, COST.r, COST.p, salt.toString('base64'), key.toString('base64')].join('$');
 }
 
-/** Takes as long for a wrong password as for a right one; false for a text that is no such hash. */
-export async function isPassword(password: string, hash: string): Promise<boolean> {
+/** A hash that no password fits. */
+const NOBODY = `scrypt$${COST.N}$${COST.r}$${COST.p}$${Buffer.alloc(SALT_BYTES).toString('base64')}$${Buffer.alloc(KEY_BYTES).toString('base64')}`;
+
+/**
+ * Takes as long for a wrong password as for a right one, and for nobody's (`hash` undefined) as for somebody's; false for a
+ * text that is no such hash.
+ */
+export async function isPassword(password: string, hash: string | undefined): Promise<boolean> {
+  if (hash === undefined) return (await isPassword(password, NOBODY)) && false;
   const [kind, n, r, p, salt = '', key = ''] = hash.split('$');
   const wanted = Buffer.from(key, 'base64');
   const options = { N: Number(n), r: Number(r), p: Number(p), maxmem: 256 << 20 };

@@ -1,19 +1,14 @@
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Validator } from '@seriousme/openapi-schema-validator';
-import { ECAVG, type TestFleet, withFleet } from './harness.js';
+import { withFleet } from './harness.js';
 
 type Json = Record<string, unknown>;
 
-/** Runs a subcommand of `ecavg cloud` beside the running cloud and returns what it prints. */
-function cloudCommand(fleet: TestFleet, ...args: string[]): string {
-  const all = [ECAVG, 'cloud', ...args, '--config', join(fleet.folder, 'cloud.yaml')];
-  return execFileSync(process.execPath, all, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
-}
+const printed = async (line: Promise<string>): Promise<string> => (await line).trim();
 
 test('the HTTP API: who may do what, and what it says it does', { timeout: 120_000 }, () =>
   withFleet(2, async (fleet) => {
@@ -22,8 +17,8 @@ test('the HTTP API: who may do what, and what it says it does', { timeout: 120_0
     events.close();
     const url = String(child.ready.dashboard);
     const token = {
-      viewer: cloudCommand(fleet, 'api-token', 'add', 'screen', '--role', 'viewer'),
-      operator: cloudCommand(fleet, 'api-token', 'add', 'script', '--role', 'operator'),
+      viewer: await printed(fleet.cloudCommand('api-token', 'add', 'screen', '--role', 'viewer')),
+      operator: await printed(fleet.cloudCommand('api-token', 'add', 'script', '--role', 'operator')),
     };
     const ask = async (path: string, init: RequestInit & { as?: string } = {}): Promise<[number, Json, Response]> => {
       const { as, headers, ...rest } = init;
@@ -99,7 +94,7 @@ test('the HTTP API: who may do what, and what it says it does', { timeout: 120_0
     assert.equal((await ask('/api/v1/nothing', { as: token.viewer }))[0], 404);
 
     // A session: its cookie is for this site's own pages alone, and it ends with the user.
-    const password = cloudCommand(fleet, 'user', 'add', 'anna', '--role', 'operator');
+    const password = await printed(fleet.cloudCommand('user', 'add', 'anna', '--role', 'operator'));
     const [signed, who, response] = await post('/api/v1/session', { name: 'anna', password });
     assert.deepEqual([signed, who.role], [200, 'operator']);
     const set = response.headers.get('set-cookie') ?? '';
@@ -108,18 +103,21 @@ test('the HTTP API: who may do what, and what it says it does', { timeout: 120_0
     const foreign = { cookie, origin: 'http://evil.example' };
     assert.equal((await post('/api/v1/control/pin', {}, { headers: foreign }))[0], 403);
     assert.equal((await post('/api/v1/control/pin', {}, { headers: { cookie, origin: url } }))[0], 200);
-    const stillSigned = { name: 'anna', password: cloudCommand(fleet, 'user', 'add', 'anna', '--role', 'viewer') };
+    const stillSigned = {
+      name: 'anna',
+      password: await printed(fleet.cloudCommand('user', 'add', 'anna', '--role', 'viewer')),
+    };
     assert.equal((await ask('/api/v1/state', { headers: { cookie } }))[0], 401, 'a new password ends the session');
     const [, , again] = await post('/api/v1/session', stillSigned);
     const second = (again.headers.get('set-cookie') ?? '').split(';')[0] ?? '';
     assert.equal((await ask('/api/v1/state', { headers: { cookie: second } }))[0], 200);
     assert.equal((await post('/api/v1/control/unpin', {}, { headers: { cookie: second, origin: url } }))[0], 403);
     const following = await fetch(`${url}/api/v1/events`, { headers: { cookie: second } });
-    cloudCommand(fleet, 'user', 'remove', 'anna');
+    await fleet.cloudCommand('user', 'remove', 'anna');
     assert.equal((await ask('/api/v1/state', { headers: { cookie: second } }))[0], 401);
     // An open stream ends too, at its next beat.
     await following.text();
-    cloudCommand(fleet, 'api-token', 'remove', 'screen');
+    await fleet.cloudCommand('api-token', 'remove', 'screen');
     assert.equal((await ask('/api/v1/state', { as: token.viewer }))[0], 401);
 
     // Guessing is slowed down, and no secret is in the log or readable by others.

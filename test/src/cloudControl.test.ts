@@ -1,22 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { promisify } from 'node:util';
-import { ECAVG, kill, MODEL, type TestFleet, withFleet } from './harness.js';
+import { kill, MODEL, type TestFleet, withFleet } from './harness.js';
 
 const LIMIT = { timeout: 180_000 };
-const run = promisify(execFile);
 
 const startEdges = (fleet: TestFleet, n: number, config: object = {}) =>
   Promise.all([...Array(n).keys()].map((i) => fleet.edge(i, { ...config })));
-
-/** `ecavg cloud ...` with the settings of the fleet's cloud. */
-const command = async (fleet: TestFleet, ...args: string[]): Promise<string> => {
-  const [name = '', ...rest] = args;
-  const file = join(fleet.folder, 'cloud.yaml');
-  return (await run(process.execPath, [ECAVG, 'cloud', name, '--config', file, ...rest])).stdout;
-};
 
 interface Shown {
   version: number;
@@ -36,7 +26,7 @@ describe('which version is in force', () => {
       await events.until('round-closed', (d) => d.round === 2);
       await events.until('round-opened', (d) => d.round === 3);
       const before = await versions(fleet);
-      assert.match(await command(fleet, 'rollback', '--to', '2'), /with the weights of version 2, is in force/);
+      assert.match(await fleet.cloudCommand('rollback', '--to', '2'), /with the weights of version 2, is in force/);
       const restored = await events.until('restored');
       for (const edge of ['edge-0', 'edge-1'])
         await events.until('report', (d) => d.edge === edge && d.version === restored.data.version);
@@ -45,7 +35,7 @@ describe('which version is in force', () => {
       assert.equal(back?.sha256, before.find((v) => v.version === 2)?.sha256);
       assert.equal(back?.restores, 2);
 
-      assert.match(await command(fleet, 'pin', '--to', '1'), /is in force and pinned/);
+      assert.match(await fleet.cloudCommand('pin', '--to', '1'), /is in force and pinned/);
       await events.until('pinned');
       const pinned = (await fleet.state()).pinned as number;
       assert.equal((await versions(fleet)).find((v) => v.version === pinned)?.sha256, before[0]?.sha256);
@@ -53,15 +43,15 @@ describe('which version is in force', () => {
       await kill(child);
       const again = await fleet.cloud({ rounds: { count: 8, quorum: 1, epochs: 2, deadlineSeconds: 120 } });
       assert.equal((await fleet.state()).pinned, pinned);
-      const history = await command(fleet, 'history');
+      const history = await fleet.cloudCommand('history');
       assert.match(history, /in force, pinned, weights of version 1/);
-      const index = JSON.parse(await command(fleet, 'history', '--json')) as { versions: Shown[] };
+      const index = JSON.parse(await fleet.cloudCommand('history', '--json')) as { versions: Shown[] };
       assert.deepEqual(
         index.versions.map((v) => v.version),
         index.versions.map((_, i) => i + 1),
       );
-      await assert.rejects(command(fleet, 'rollback', '--to', '99'), /there is no version 99/);
-      assert.match(await command(fleet, 'unpin'), /rounds go on/);
+      await assert.rejects(fleet.cloudCommand('rollback', '--to', '99'), /there is no version 99/);
+      assert.match(await fleet.cloudCommand('unpin'), /rounds go on/);
       await again.events.until('finished');
       const at = (type: string): number => again.events.seen.findIndex((e) => e.type === type);
       assert.ok(at('pinned') < at('round-opened'), 'a round opened while the version was pinned');
@@ -76,7 +66,7 @@ describe('which version is in force', () => {
       await fleet.edge(0);
       await events.until('finished');
       await kill(child);
-      await assert.rejects(command(fleet, 'rollback', '--wait', '1'), /the command is kept/);
+      await assert.rejects(fleet.cloudCommand('rollback', '--wait', '1'), /the command is kept/);
       const again = await fleet.cloud(settings);
       const { data } = await again.events.until('restored');
       assert.equal(data.restores, 1);

@@ -49,11 +49,8 @@ async function violations(page: Page): Promise<string[]> {
   return found as string[];
 }
 
-function addUser(fleet: TestFleet, name: string, role: string): string {
-  const config = join(fleet.folder, 'cloud.yaml');
-  const args = [ECAVG, 'cloud', 'user', 'add', name, '--role', role, '--config', config];
-  return execFileSync(process.execPath, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim();
-}
+const addUser = async (fleet: TestFleet, name: string, role: string): Promise<string> =>
+  (await fleet.cloudCommand('user', 'add', name, '--role', role)).trim();
 
 test('the dashboard in a real browser', { skip, timeout: 180_000 }, () =>
   withFleet(3, async (fleet) => {
@@ -64,7 +61,7 @@ test('the dashboard in a real browser', { skip, timeout: 180_000 }, () =>
     const url = String(child.ready.dashboard);
     // The first user was made when the cloud started, and its password is in a file for the owner alone.
     const first = readFileSync(join(fleet.folder, 'cloud', 'http', 'first-password'), 'utf8').trim();
-    const viewer = addUser(fleet, 'floor', 'viewer');
+    const viewer = await addUser(fleet, 'floor', 'viewer');
     events.close();
 
     await withBrowser(async (browser) => {
@@ -253,7 +250,7 @@ test('what was refused, mended and hurt is told in words; several models', { ski
       assert.match(shown, /Round 1 published[\s\S]*2 of 3 gateways answered[\s\S]*Worse on: press-2\./);
       assert.deepEqual(await violations(page), []);
       // Everybody may look here; an operator signs in for more, and is a looker again after.
-      const password = addUser(fleet, 'anna', 'operator');
+      const password = await addUser(fleet, 'anna', 'operator');
       assert.equal((await page.$$('main button')).length, 0);
       await click(page, 'Sign in', 'header');
       await signIn(page, 'anna', password);

@@ -1,10 +1,11 @@
-import { execFileSync } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { type Child, Processes, Watcher } from 'ecavg';
 import { stringify } from 'yaml';
 
@@ -34,6 +35,8 @@ export async function changed(path: string, holds: () => boolean, ms = 60_000): 
     watcher.close();
   }
 }
+
+const run = promisify(execFile);
 
 /** A private fleet: daemons as processes, started through the command line with config files. */
 export class TestFleet {
@@ -81,6 +84,12 @@ export class TestFleet {
     const events = new Watcher(this.dashboard);
     this.#watchers.push(events);
     return { child, events };
+  }
+
+  /** Runs `ecavg cloud ...` beside the running cloud, with its settings, and returns what it prints. */
+  async cloudCommand(...args: string[]): Promise<string> {
+    const file = join(this.folder, 'cloud.yaml');
+    return (await run(process.execPath, [ECAVG, 'cloud', ...args, '--config', file])).stdout;
   }
 
   edge(index: number, config: Tree = {}): Promise<Child> {

@@ -6,6 +6,7 @@ import { modelOf, readCloudFile } from '@ecavg/cloud';
 import { openData, type SharedData } from '@ecavg/models';
 import { Topics } from '@ecavg/protocol';
 import { EXIT } from '@ecavg/runtime';
+import { formatBytes } from '../bytes.js';
 import { writeReport } from '../report/command.js';
 import { createDisplay, mean, summaryTable } from './display.js';
 import { followEvents } from './events.js';
@@ -20,7 +21,7 @@ import {
   FLEET,
   scenarioTitle,
 } from './scenario.js';
-import { formatBytes, Tracker } from './tracker.js';
+import { Tracker } from './tracker.js';
 
 const ECAVG = fileURLToPath(new URL('../../bin/ecavg.js', import.meta.url));
 const SENSOR = fileURLToPath(new URL('./sensor.js', import.meta.url));

@@ -1,7 +1,8 @@
 import Table from 'cli-table3';
 import logUpdate from 'log-update';
 import pc from 'picocolors';
-import { formatBytes, percent, roundText, type Tracker } from './tracker.js';
+import { formatBytes } from '../bytes.js';
+import { percent, roundText, type Tracker } from './tracker.js';
 
 /** Shows progress: redrawn in place on a terminal, a line an event elsewhere. */
 export interface Display {

@@ -1,4 +1,5 @@
 import type { CloudEvent } from '@ecavg/cloud';
+import { formatBytes } from '../bytes.js';
 
 export interface EdgeProgress {
   readonly name: string;
@@ -127,10 +128,4 @@ export function roundText(r: RoundLine): string {
 
 export function percent(value: number | undefined): string {
   return value === undefined ? '-' : `${(100 * value).toFixed(1)} %`;
-}
-
-export function formatBytes(n: number): string {
-  if (n < 1000) return `${n} B`;
-  if (n < 1e6) return `${(n / 1e3).toFixed(1)} kB`;
-  return n < 1e9 ? `${(n / 1e6).toFixed(2)} MB` : `${(n / 1e9).toFixed(2)} GB`;
 }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { inspectModel, parseModel, ZOO, zooModel } from '@ecavg/models';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { formatBytes } from '../demo/tracker.js';
+import { formatBytes } from '../bytes.js';
 import { estimate, type Plan, type PlanOptions, type PlanPreset, RATIOS } from './estimate.js';
 
 /** Samples that the models of the zoo are planned with, where none is given. */

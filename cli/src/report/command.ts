@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { type CloudConfig, History, historyPath, modelOf, readCloudFile } from '@ecavg/cloud';
+import { type CloudConfig, History, historyPath, isSimulated, modelOf, readCloudFile } from '@ecavg/cloud';
 import { Command } from 'commander';
 import { figuresOf } from './figures.js';
 import { reportPage } from './page.js';
@@ -24,7 +24,7 @@ export async function writeReport(config: CloudConfig, file: string): Promise<vo
     fleet: config.fleet,
     model: config.model.id,
     architecture: config.model.file ?? config.model.architecture,
-    simulated: config.data.dataset === 'vibration' && config.data.stream === undefined,
+    simulated: isSimulated(config),
     madeAt: Date.now(),
   };
   writeFileSync(file, reportPage(about, await figuresFor(config)));

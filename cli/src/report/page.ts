@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { formatBytes as bytes } from '../demo/tracker.js';
+import { formatBytes as bytes } from '../bytes.js';
 import { adviceOf } from './advice.js';
 import type { GatewayFigures, NegativeTransfer, RunFigures } from './figures.js';
 

@@ -4,7 +4,7 @@ import { cacheDir, type DataSet, loadMnist, loadStandard, loadSteel, Random, sub
 import { ConfigError } from '@ecavg/runtime';
 import Table from 'cli-table3';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { formatBytes } from '../demo/tracker.js';
+import { formatBytes } from '../bytes.js';
 import { Lab } from './lab.js';
 import { type Outcome, runProtocol, type Settings } from './protocol.js';
 

@@ -5,6 +5,7 @@ import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { CloudConfig } from '../config.js';
 import { type Accounts, mayAct, type Role } from './accounts.js';
+import type { SessionAnswer } from './schema.js';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -17,11 +18,7 @@ declare module 'fastify' {
 }
 
 /** Who asks, and how that is known. */
-export interface Who {
-  readonly name: string;
-  readonly role: Role;
-  readonly by: 'session' | 'token' | 'anonymous';
-}
+export type Who = SessionAnswer;
 
 const COOKIE = 'ecavg_session';
 const SESSION_MS = 12 * 3_600_000;

@@ -1,5 +1,6 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { sha256Hex } from '@ecavg/protocol';
 import { ConfigError, hashPassword, isPassword, newPassword, readJson, stampOf, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 
@@ -26,8 +27,6 @@ const FIRST = 'operator';
 export class Accounts {
   #file: AccountsFile = { format: 1, users: {}, tokens: {} };
   #stamp = '';
-  /** A hash that nobody's password fits, so that an unknown name takes as long as a known one. */
-  #nobody: Promise<string> | undefined;
 
   private constructor(private readonly path: string) {}
 
@@ -56,15 +55,13 @@ export class Accounts {
   async signIn(name: string, password: string): Promise<{ role: Role; hash: string } | undefined> {
     await this.#reload();
     const user = own(this.#file.users, name);
-    this.#nobody ??= hashPassword(newPassword());
-    const right = await isPassword(password, user?.hash ?? (await this.#nobody));
-    return right ? user : undefined;
+    return (await isPassword(password, user?.hash)) ? user : undefined;
   }
 
   /** The name and role of a program's token. */
   async ofToken(token: string): Promise<{ name: string; role: Role } | undefined> {
     await this.#reload();
-    const hash = sha256(token);
+    const hash = sha256Hex(token);
     const found = Object.entries(this.#file.tokens).find(([, t]) => t.hash === hash);
     return found && { name: found[0], role: found[1].role };
   }
@@ -85,7 +82,7 @@ export class Accounts {
     await this.#reload();
     const token = `ecavg_${randomBytes(24).toString('base64url')}`;
     const { tokens } = this.#file;
-    await this.#save({ ...this.#file, tokens: { ...tokens, [checked(name)]: { role, hash: sha256(token) } } });
+    await this.#save({ ...this.#file, tokens: { ...tokens, [checked(name)]: { role, hash: sha256Hex(token) } } });
     return token;
   }
 
@@ -129,4 +126,3 @@ function checked(name: string): string {
 }
 
 const own = <T>(of: Record<string, T>, name: string): T | undefined => (Object.hasOwn(of, name) ? of[name] : undefined);
-const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');

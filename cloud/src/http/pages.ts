@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import type { FastifyInstance } from 'fastify';
 
 /** The dashboard, as `npm run build` bundles it. */
-const FOLDER = fileURLToPath(new URL('../../dist/dashboard/', import.meta.url));
+const FOLDER = fileURLToPath(new URL('../dashboard/', import.meta.url));
 const FILES = [
   ['/', 'index.html', 'text/html; charset=utf-8'],
   ['/app.js', 'app.js', 'text/javascript; charset=utf-8'],

@@ -19,6 +19,7 @@ export const sessionSchema = z.object({
   role: roleSchema,
   by: z.enum(['session', 'token', 'anonymous']),
 });
+export type SessionAnswer = z.output<typeof sessionSchema>;
 export const signInSchema = z.object({ name: z.string().min(1).max(64), password: z.string().min(1).max(1024) });
 
 export const modelSchema = z.object({
@@ -28,6 +29,7 @@ export const modelSchema = z.object({
   online: z.int().describe('gateways that can train now'),
   edges: z.int().describe('gateways that are known'),
 });
+export type ModelAnswer = z.output<typeof modelSchema>;
 export const fleetSchema = z.object({ fleet: z.string(), models: z.array(modelSchema) });
 
 const reportSchema = z.object({

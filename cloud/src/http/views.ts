@@ -1,15 +1,15 @@
 import type { MetricsMessage } from '@ecavg/protocol';
-import type { z } from 'zod';
+import { isSimulated } from '../config.js';
 import type { FleetModel } from '../fleetModel.js';
 import type { Member } from '../members.js';
 import type { Version } from '../registry.js';
 import type { TelemetrySink } from '../telemetry/points.js';
-import type { EdgeAnswer, modelSchema, StateAnswer, VersionAnswer } from './schema.js';
+import type { EdgeAnswer, ModelAnswer, StateAnswer, VersionAnswer } from './schema.js';
 
 /** Versions that the state lists. */
 const LISTED = 200;
 
-export const modelAnswer = ({ config, registry, members }: FleetModel): z.output<typeof modelSchema> => ({
+export const modelAnswer = ({ config, registry, members }: FleetModel): ModelAnswer => ({
   fleet: config.fleet,
   model: config.model.id,
   version: registry.head?.version ?? 0,
@@ -61,7 +61,7 @@ export function stateAnswer(of: FleetModel, telemetry: TelemetrySink['kind']): S
     model: config.model.id,
     architecture: config.model.file ?? config.model.architecture,
     classes,
-    simulatedData: config.data.dataset === 'vibration' && config.data.stream === undefined,
+    simulatedData: isSimulated(config),
     finished: rounds.finished,
     connected: of.connected,
     hurtTolerance: config.canary.hurtTolerance,
