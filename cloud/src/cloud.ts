@@ -1,14 +1,14 @@
 import { join } from 'node:path';
 import { Signer, Topics } from '@ecavg/protocol';
 import { ConfigError, connectBroker, type Logger, readOrCreate, type Service } from '@ecavg/runtime';
+import type { CloudFile } from './cloudFile.js';
+import { ControlBox, type ControlRequest } from './commands/controlBox.js';
 import type { CloudConfig } from './config.js';
-import { ControlBox, type ControlRequest } from './control.js';
-import { EdgeKeys } from './edgeKeys.js';
-import { FleetHub } from './fleetHub.js';
+import { EdgeKeys } from './fleet/edgeKeys.js';
+import { FleetHub } from './fleet/fleetConnection.js';
 import { FleetModel } from './fleetModel.js';
 import { Accounts } from './http/accounts.js';
 import { startHttp } from './http/server.js';
-import type { CloudFile } from './models.js';
 import { BrokerFigures, watchHealth } from './telemetry/health.js';
 import { openTelemetry } from './telemetry/index.js';
 

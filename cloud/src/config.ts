@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { COMBINERS } from './aggregation/combine.js';
 import { SERVER_OPTIMIZERS } from './aggregation/serverOptimizer.js';
 import { WEIGHTING_DEFAULTS, WEIGHTINGS } from './aggregation/weighting.js';
-import { SELECTIONS } from './selection.js';
+import { SELECTIONS } from './fleet/selection.js';
 
 const identifier = z.string().regex(IDENTIFIER, 'use 1-64 letters, digits, "_", "-" or "."');
 const share = z.number().gt(0).lt(1);

@@ -14,28 +14,35 @@ import {
 } from '@ecavg/models';
 import type { Manifest, MetricsMessage, Signer, StatusMessage, Topics } from '@ecavg/protocol';
 import { ConfigError, type Logger, type MqttClient, SerialQueue } from '@ecavg/runtime';
-import { admit } from './admission.js';
-import { Aggregator } from './aggregate.js';
-import { Calibration } from './calibration.js';
-import { Calibrator } from './calibrator.js';
 import { type CloudConfig, codecOptions } from './config.js';
-import type { EdgeKeys } from './edgeKeys.js';
-import { EventLog } from './events.js';
-import { History, historyPath } from './history.js';
-import { Inbox } from './inbox.js';
-import { Judge } from './judge.js';
-import { Members } from './members.js';
-import { Publisher } from './publisher.js';
-import { EdgeRecords } from './records.js';
-import { Registry } from './registry.js';
-import { Releases } from './releases.js';
-import { edgePoint, qualityPoints, quorumPoint, receptionPoint, rejectPoint, roundPoints } from './report.js';
-import { RoundStore } from './roundStore.js';
-import { RoundManager } from './rounds.js';
-import { type Asked, ShareInbox } from './shareInbox.js';
-import { ShareStore } from './shareStore.js';
-import { Slices } from './slices.js';
+import type { EdgeKeys } from './fleet/edgeKeys.js';
+import { EdgeRecords } from './fleet/edgeRecords.js';
+import { EventLog } from './fleet/events.js';
+import { Members } from './fleet/members.js';
+import { admit } from './inbox/admission.js';
+import { RoundStore } from './inbox/roundStore.js';
+import { ShareStore } from './inbox/shareStore.js';
+import { type Asked, ShareInbox } from './inbox/shares.js';
+import { Slices } from './inbox/slices.js';
+import { Inbox } from './inbox/updates.js';
+import { Aggregator } from './judging/aggregator.js';
+import { Calibration } from './judging/calibration.js';
+import { Calibrator } from './judging/headTuner.js';
+import { Judge } from './judging/judge.js';
+import { History, historyPath } from './rounds/history.js';
+import { RoundManager } from './rounds/rounds.js';
+import {
+  edgePoint,
+  qualityPoints,
+  quorumPoint,
+  receptionPoint,
+  rejectPoint,
+  roundPoints,
+} from './rounds/telemetryPoints.js';
 import type { TelemetrySink } from './telemetry/points.js';
+import { Publisher } from './versions/publisher.js';
+import { Registry } from './versions/registry.js';
+import { Releases } from './versions/releases.js';
 
 /** Refusals that speak against the edge, and not against the network or the clock. */
 const BLAMED: ReadonlySet<string> = new Set([

@@ -1,4 +1,4 @@
 import { runCommand } from '@ecavg/runtime';
-import { cloudCommand } from './command.js';
+import { cloudCommand } from './commands/cloud.js';
 
 await runCommand(cloudCommand());

@@ -20,18 +20,18 @@ import {
   type Service,
 } from '@ecavg/runtime';
 import type { EdgeConfig } from './config.js';
-import { type LocalData, openLocalData } from './data.js';
-import { type Identity, openIdentity } from './identity.js';
-import { InferenceDesk } from './inference/desk.js';
-import { Learner, type Values } from './learner.js';
+import { InferenceDesk } from './inference/inference.js';
+import { type GatewayStatus, StatusFile } from './install/statusFile.js';
+import { Learner, type Values } from './learning/learner.js';
 import { Absence } from './power/absence.js';
 import { Governor } from './power/governor.js';
-import { StreamDesk } from './samples/desk.js';
+import { type LocalData, openLocalData } from './samples/openData.js';
 import { StreamData } from './samples/streamData.js';
-import { type GatewayStatus, StatusFile } from './statusFile.js';
-import { EdgeStore, type Memory } from './store.js';
-import { Uplink } from './uplink.js';
-import { Versions } from './versions.js';
+import { StreamDesk } from './samples/streamReports.js';
+import { EdgeStore, type Memory } from './uplink/edgeStore.js';
+import { type Identity, openIdentity } from './uplink/identity.js';
+import { Uplink } from './uplink/uplink.js';
+import { Versions } from './uplink/versions.js';
 
 const SOFTWARE = 'ecavg 0.1.0';
 const FAREWELL_MS = 1000;

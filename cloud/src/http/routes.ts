@@ -2,7 +2,7 @@ import { ConfigError, type Logger } from '@ecavg/runtime';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import type { ControlRequest } from '../control.js';
+import type { ControlRequest } from '../commands/controlBox.js';
 import type { FleetModel } from '../fleetModel.js';
 import type { TelemetrySink } from '../telemetry/points.js';
 import type { Access } from './access.js';

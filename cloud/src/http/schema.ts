@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { receptionRecordSchema, roundRecordSchema } from '../history.js';
+import { receptionRecordSchema, roundRecordSchema } from '../rounds/history.js';
 import { MEASUREMENTS } from '../telemetry/points.js';
 import { roleSchema } from './accounts.js';
 

@@ -1,9 +1,9 @@
 import type { MetricsMessage } from '@ecavg/protocol';
 import { isSimulated } from '../config.js';
+import type { Member } from '../fleet/members.js';
 import type { FleetModel } from '../fleetModel.js';
-import type { Member } from '../members.js';
-import type { Version } from '../registry.js';
 import type { TelemetrySink } from '../telemetry/points.js';
+import type { Version } from '../versions/registry.js';
 import type { EdgeAnswer, ModelAnswer, StateAnswer, VersionAnswer } from './schema.js';
 
 /** Versions that the state lists. */

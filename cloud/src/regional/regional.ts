@@ -24,15 +24,15 @@ import {
   type Service,
   writeDurable,
 } from '@ecavg/runtime';
-import { Aggregator } from '../aggregate.js';
 import { cloudConfigSchema } from '../config.js';
-import { EdgeKeys } from '../edgeKeys.js';
-import { Inbox } from '../inbox.js';
-import { Members } from '../members.js';
-import { Publisher } from '../publisher.js';
-import type { Version } from '../registry.js';
-import { RoundStore } from '../roundStore.js';
-import { Slices } from '../slices.js';
+import { EdgeKeys } from '../fleet/edgeKeys.js';
+import { Members } from '../fleet/members.js';
+import { RoundStore } from '../inbox/roundStore.js';
+import { Slices } from '../inbox/slices.js';
+import { Inbox } from '../inbox/updates.js';
+import { Aggregator } from '../judging/aggregator.js';
+import { Publisher } from '../versions/publisher.js';
+import type { Version } from '../versions/registry.js';
 import type { RegionalConfig } from './config.js';
 import { type Outbox, Upstream } from './upstream.js';
 

@@ -1,8 +1,8 @@
 import { decodeMessage, Topics } from '@ecavg/protocol';
 import { ConfigError, connectBroker, type Logger, writeDurable } from '@ecavg/runtime';
 import type { EdgeConfig } from '../config.js';
-import { enrolRequest, openIdentity } from '../identity.js';
-import { EdgeStore } from '../store.js';
+import { EdgeStore } from '../uplink/edgeStore.js';
+import { enrolRequest, openIdentity } from '../uplink/identity.js';
 
 /**
  * Makes this gateway known to the cloud by its key, with a one-time token, and keeps the token where the settings say.

@@ -1,6 +1,6 @@
 import { ConfigError, loadConfig } from '@ecavg/runtime';
 import { edgeConfigSchema } from '../config.js';
-import { type GatewayStatus, readStatus, STALE_MS } from '../statusFile.js';
+import { type GatewayStatus, readStatus, STALE_MS } from './statusFile.js';
 
 export interface Flags {
   readonly config?: string;

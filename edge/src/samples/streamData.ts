@@ -3,16 +3,16 @@ import { Random, type StreamConfig, type StreamWindow, streamDigest, streamShape
 import { ConfigError, type Logger, readJson, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 import type { EdgeConfig } from '../config.js';
-import type { LocalData } from '../data.js';
-import type { Login } from '../identity.js';
 import type { Governor } from '../power/governor.js';
 import { CsvSource, progressFile } from '../sources/csv.js';
 import { MqttJsonSource } from '../sources/mqttJson.js';
 import type { Source } from '../sources/source.js';
 import { SparkplugSource } from '../sources/sparkplug.js';
+import type { Login } from '../uplink/identity.js';
 import { type Drift, DriftMonitor } from './drift.js';
 import { withSensorDropout } from './dropout.js';
 import { StreamIntake } from './intake.js';
+import type { LocalData } from './openData.js';
 import { Quality } from './quality.js';
 import { SampleStore } from './sampleStore.js';
 

@@ -1,6 +1,6 @@
 import type { StreamConfig } from '@ecavg/models';
 import { type BrokerConfig, ConfigError, connectBroker, type Logger, type MqttClient } from '@ecavg/runtime';
-import type { Login } from '../identity.js';
+import type { Login } from '../uplink/identity.js';
 
 /** Takes what sources read. Times are ms since 1970; channels are places in the stream's list. */
 export interface Intake {

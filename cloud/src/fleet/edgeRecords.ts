@@ -1,0 +1,75 @@
+import { join } from 'node:path';
+import { readJson, writeDurable } from '@ecavg/runtime';
+import { z } from 'zod';
+import type { RoundState } from '../inbox/roundStore.js';
+import type { EdgeRecord } from './selection.js';
+
+const count = z.int().min(0).default(0);
+const recordSchema = z.object({
+  asked: count,
+  answered: count,
+  /** Updates that were taken, and that were refused for a fault of the edge. */
+  sound: count,
+  unsound: count,
+  samples: z.number().optional(),
+  loss: z.number().optional(),
+  seconds: z.number().optional(),
+  lastRound: z.int().optional(),
+});
+type Known = z.output<typeof recordSchema>;
+const fileSchema = z.record(z.string(), recordSchema);
+
+/** What rounds told of each edge, for selection and for the weighting `reliability`. On disk at the end of every round. */
+export class EdgeRecords {
+  readonly #records: Map<string, Known>;
+  private constructor(
+    private readonly file: string,
+    records: Readonly<Record<string, Known>>,
+  ) {
+    this.#records = new Map(Object.entries(records));
+  }
+
+  static async open(folder: string): Promise<EdgeRecords> {
+    const file = join(folder, 'edges.json');
+    return new EdgeRecords(file, (await readJson(file, fileSchema)) ?? {});
+  }
+
+  get all(): ReadonlyMap<string, EdgeRecord> {
+    return this.#records;
+  }
+
+  /** Counts an update that was taken (or refused for a fault of its edge). */
+  served(edge: string, well: boolean): void {
+    const r = this.#of(edge);
+    this.#records.set(edge, well ? { ...r, sound: r.sound + 1 } : { ...r, unsound: r.unsound + 1 });
+  }
+
+  /** Share of an edge's updates that were sound, with one of each added (Laplace): 1/2 for an edge that is new. */
+  reliability(edge: string): number {
+    const { sound, unsound } = this.#of(edge);
+    return (sound + 1) / (sound + unsound + 2);
+  }
+
+  /** Takes in who was asked and who answered with what, and writes it down. */
+  async closed(
+    { round, participants }: Pick<RoundState, 'round' | 'participants'>,
+    updates: readonly { edge: string; samples: number; metrics: Readonly<Record<string, number>> }[],
+  ): Promise<void> {
+    for (const edge of participants) {
+      const r = this.#of(edge);
+      this.#records.set(edge, { ...r, asked: r.asked + 1 });
+    }
+    for (const { edge, samples, metrics } of updates) {
+      const { loss, seconds } = metrics;
+      const r = this.#of(edge);
+      // Who answers without having been asked, as in asynchronous rounds, is as available as who was.
+      const asked = Math.max(r.asked, r.answered + 1);
+      this.#records.set(edge, { ...r, asked, answered: r.answered + 1, samples, loss, seconds, lastRound: round });
+    }
+    await writeDurable(this.file, JSON.stringify(Object.fromEntries(this.#records)));
+  }
+
+  #of(edge: string): Known {
+    return this.#records.get(edge) ?? recordSchema.parse({});
+  }
+}

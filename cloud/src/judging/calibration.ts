@@ -1,0 +1,78 @@
+import type { Logger } from '@ecavg/runtime';
+import type { CloudConfig } from '../config.js';
+import type { EventLog } from '../fleet/events.js';
+import type { Members } from '../fleet/members.js';
+import type { ShareStore } from '../inbox/shareStore.js';
+import type { Registry } from '../versions/registry.js';
+import type { Releases } from '../versions/releases.js';
+import type { Aggregator } from './aggregator.js';
+import type { Calibrator } from './headTuner.js';
+import type { Judge } from './judge.js';
+
+export interface CalibrationParts {
+  readonly config: CloudConfig;
+  readonly calibrator: Calibrator;
+  readonly given: ShareStore;
+  readonly registry: Registry;
+  readonly members: Members;
+  readonly releases: Releases;
+  readonly judge: Judge;
+  readonly aggregator: Aggregator;
+  readonly events: EventLog;
+  readonly log: Logger;
+}
+
+/** After a round's version is out: tunes its head on the activations that edges share of it, once. */
+export class Calibration {
+  /** Version whose head was tuned, or not worth it. */
+  #looked = 0;
+
+  constructor(private readonly parts: CalibrationParts) {}
+
+  /** How long to wait for edges that are about to share, ms; 0 where nothing is waited for. */
+  async wait(): Promise<number> {
+    const { registry, members, given, config } = this.parts;
+    const head = this.#due();
+    if (!head) return 0;
+    const edges = await given.edges('features', head.sha256);
+    const owing = members.reportsOn(head.version).filter((r) => r.values.sharesFeatures && !edges.includes(r.edge));
+    const settle = config.rounds.settleSeconds * 1000;
+    const left = Math.min((registry.head?.createdAt ?? 0) + settle - Date.now(), settle);
+    return owing.length > 0 ? Math.max(0, left) : 0;
+  }
+
+  /** True where it made a version. */
+  async run(): Promise<boolean> {
+    const { calibrator, given, releases, judge, events, log, config, aggregator } = this.parts;
+    const head = this.#due();
+    if (!head) return false;
+    this.#looked = head.version;
+    const edges = await given.edges('features', head.sha256);
+    const [first, ...others] = await given.views('features', edges);
+    if (!first) return false;
+    const { weights } = releases.current;
+    const before = await judge.evaluate(weights);
+    const tuned = await calibrator.tune(weights, [first, ...others], config.model.seed + head.round);
+    const after = tuned && (await judge.evaluate(tuned));
+    const better = after !== undefined && after.accuracy > before.accuracy;
+    const figures = { version: head.version, edges, before: before.accuracy, after: after?.accuracy ?? null, better };
+    log.info(figures, 'tuned the head on shared activations');
+    events.emit('calibrated', figures);
+    if (!better || !tuned) return false;
+    await releases.release({
+      round: head.round,
+      weights: tuned,
+      score: after,
+      metrics: { previousAccuracy: before.accuracy, calibrated: edges.length },
+      moments: await aggregator.state(head.sha256),
+    });
+    return true;
+  }
+
+  /** The version in force, where it came from a round and was not looked at yet. */
+  #due() {
+    const { head } = this.parts.registry;
+    const made = head && head.round > 0 && head.metrics.calibrated === undefined && head.restores === undefined;
+    return made && head.version !== this.#looked ? head : undefined;
+  }
+}

@@ -1,0 +1,204 @@
+import type { Evaluation } from '@ecavg/models';
+import type { CloudConfig } from '../config.js';
+import type { Judge } from './judge.js';
+import type { Part, Parts } from './parts.js';
+
+/** How a candidate was made: the aggregate as it is, or mended by one of the ladder's rungs. */
+export type Rung = 'aggregate' | 'realigned' | 'left-out' | 'shrunk';
+
+/** A candidate and its figures on the guard's samples. */
+export interface Attempt {
+  readonly rung: Rung;
+  /** Edges whose updates are not in it. */
+  readonly leftOut: readonly string[];
+  readonly average: Evaluation;
+  readonly fineTuned: Evaluation | undefined;
+}
+
+/** Early warnings of negative transfer, every round. */
+export interface Indicators {
+  /** Accuracy of the candidate less that of the previous version. */
+  readonly overPrevious: number;
+  /** Accuracy of the candidate less that of the best edge that was measured; undefined where none was. */
+  readonly overBestEdge: number | undefined;
+  /** Cosines of the updates with the aggregate, in [-1, 1]. */
+  readonly cosineMean: number;
+  readonly cosineLeast: number;
+  /** Updates longer than three times the median. */
+  readonly normOutliers: number;
+  /** Loss half way from the previous version to the average, less the mean of both ends' losses: above 0 there is a ridge between them. */
+  readonly lossBarrier: number;
+}
+
+/** What became of a round's candidates, and the figures that decided it. */
+export interface Verdict {
+  readonly decision: 'fine-tuned' | 'average' | 'kept-previous';
+  /** Weights of the new version; undefined where the previous one is kept. */
+  readonly weights: Float32Array | undefined;
+  readonly previous: Evaluation;
+  /** In the order in which they were tried; the last one was taken, unless the previous version was kept. */
+  readonly attempts: readonly [Attempt, ...Attempt[]];
+  readonly indicators: Indicators;
+}
+
+/** The figures that a version is published with. */
+export function chosenScore({ decision, attempts, previous }: Verdict): Evaluation {
+  const last = attempts.at(-1);
+  if (decision === 'kept-previous' || !last) return previous;
+  return (decision === 'fine-tuned' ? last.fineTuned : last.average) ?? previous;
+}
+
+/** Times the median length from which on an update is an outlier. */
+const OUTLIER = 3;
+
+interface Candidate {
+  readonly rung: Rung;
+  readonly leftOut: readonly string[];
+  readonly weights: Float32Array;
+}
+
+/**
+ * Decides on a round's aggregate. It is fine-tuned (transfer learning) and the better of both is taken, unless it is worse than the
+ * previous version by more than the tolerance. Then averaging did harm, and a ladder of mends is climbed until one holds: match the
+ * edges' hidden units and average again; leave out the worst contributors; go a shorter way from the base; keep the previous version.
+ */
+export class Guard {
+  constructor(
+    private readonly judge: Judge,
+    private readonly config: Pick<CloudConfig, 'guard' | 'model'>,
+  ) {}
+
+  async decide(base: Float32Array, average: Float32Array, parts: Parts, round: number): Promise<Verdict> {
+    const { judge } = this;
+    const previous = await judge.evaluate(base);
+    const attempts: Attempt[] = [];
+    const tune = await judge.lesson(parts, round);
+    for await (const { rung, leftOut, weights } of this.#candidates(base, average, parts, previous, round)) {
+      const score = await judge.evaluate(weights);
+      const tuned = await tune(weights);
+      const fineTuned = tuned && (await judge.evaluate(tuned));
+      const useTuned = tuned !== undefined && fineTuned !== undefined && fineTuned.accuracy >= score.accuracy;
+      attempts.push({ rung, leftOut, average: score, fineTuned });
+      if (this.#harms(useTuned ? fineTuned : score, previous)) continue;
+      const decision = useTuned ? 'fine-tuned' : 'average';
+      return this.#verdict(decision, useTuned ? tuned : weights, { base, average, parts, previous, attempts });
+    }
+    return this.#verdict('kept-previous', undefined, { base, average, parts, previous, attempts });
+  }
+
+  /** The average with the better of two sets of statistics: as they were averaged, or taken anew from data. */
+  async #settled(average: Float32Array, round: number): Promise<Float32Array> {
+    const { judge } = this;
+    if (!judge.hasStatistics) return average;
+    const fresh = await judge.refresh(average, round);
+    const [before, after] = [await judge.evaluate(average), await judge.evaluate(fresh)];
+    return after.accuracy > before.accuracy ? fresh : average;
+  }
+
+  #harms(score: Evaluation, previous: Evaluation): boolean {
+    return !(score.accuracy >= previous.accuracy - this.config.guard.tolerance) || !Number.isFinite(score.loss);
+  }
+
+  async *#candidates(
+    base: Float32Array,
+    average: Float32Array,
+    parts: Parts,
+    previous: Evaluation,
+    round: number,
+  ): AsyncGenerator<Candidate, void> {
+    yield { rung: 'aggregate', leftOut: [], weights: await this.#settled(average, round) };
+    const { ladder } = this.config.guard;
+    if (ladder.includes('realign')) {
+      const weights = await parts.realigned(this.config.model.seed + round);
+      if (weights) yield { rung: 'realigned', leftOut: [], weights: await this.judge.refresh(weights, round) };
+    }
+    let [best, leftOut]: [Float32Array, string[]] = [average, []];
+    if (ladder.includes('leave-out')) {
+      const left = await this.#worst(parts, previous);
+      if (left) {
+        [best, leftOut] = [left.weights, left.leftOut];
+        yield { rung: 'left-out', ...left };
+      }
+    }
+    if (ladder.includes('shrink')) {
+      const weights = await this.#shrunk(base, best);
+      if (weights) yield { rung: 'shrunk', leftOut, weights };
+    }
+  }
+
+  /**
+   * Leaves out, one after another, the edge without whom the others do best, until they do no harm or it helps no more;
+   * never half of them.
+   */
+  async #worst(parts: Parts, previous: Evaluation): Promise<{ leftOut: string[]; weights: Float32Array } | undefined> {
+    const counted = parts.edges.filter((e) => e.share > 0);
+    const limit = OUTLIER * median(counted.map((e) => e.norm));
+    // One that is far too long drags the aggregate with it, so that its cosine looks good: the longest of these come first.
+    const excess = ({ norm }: Part): number => (norm > limit ? norm : 0);
+    const suspects = [...counted].sort((a, b) => excess(b) - excess(a) || a.cosine - b.cosine);
+    const left = new Set<string>();
+    let best: { score: Evaluation; weights: Float32Array } | undefined;
+    while (2 * (left.size + 1) < counted.length && !(best && !this.#harms(best.score, previous))) {
+      let found: { edge: string; score: Evaluation; weights: Float32Array } | undefined;
+      for (const { edge } of suspects.filter((s) => !left.has(s.edge)).slice(0, this.config.guard.suspects)) {
+        const weights = await parts.without(new Set([...left, edge]));
+        const score = await this.judge.evaluate(weights);
+        if (!found || score.accuracy > found.score.accuracy) found = { edge, score, weights };
+      }
+      if (!found || (best && found.score.accuracy <= best.score.accuracy)) break;
+      left.add(found.edge);
+      best = found;
+    }
+    return best && { leftOut: [...left], weights: best.weights };
+  }
+
+  async #shrunk(base: Float32Array, far: Float32Array): Promise<Float32Array | undefined> {
+    let best: { accuracy: number; weights: Float32Array } | undefined;
+    for (const part of [1 / 2, 1 / 4, 1 / 8]) {
+      const weights = between(base, far, part);
+      const { accuracy, loss } = await this.judge.evaluate(weights);
+      if (Number.isFinite(loss) && (!best || accuracy > best.accuracy)) best = { accuracy, weights };
+    }
+    return best?.weights;
+  }
+
+  async #verdict(
+    decision: Verdict['decision'],
+    weights: Float32Array | undefined,
+    seen: { base: Float32Array; average: Float32Array; parts: Parts; previous: Evaluation; attempts: Attempt[] },
+  ): Promise<Verdict> {
+    const { base, average, parts, previous } = seen;
+    const [first, ...others] = seen.attempts as [Attempt, ...Attempt[]];
+    const candidate = Math.max(first.average.accuracy, first.fineTuned?.accuracy ?? 0);
+    const best = await this.#bestEdge(parts);
+    const middle = await this.judge.evaluate(between(base, average, 0.5));
+    const cosines = parts.edges.map((e) => e.cosine);
+    const norms = parts.edges.map((e) => e.norm);
+    const limit = OUTLIER * median(norms);
+    const indicators: Indicators = {
+      overPrevious: candidate - previous.accuracy,
+      overBestEdge: best === undefined ? undefined : candidate - best,
+      cosineMean: cosines.reduce((a, c) => a + c, 0) / Math.max(1, cosines.length),
+      cosineLeast: Math.min(1, ...cosines),
+      normOutliers: norms.filter((n) => n > limit).length,
+      lossBarrier: middle.loss - (previous.loss + first.average.loss) / 2,
+    };
+    return { decision, weights, previous, attempts: [first, ...others], indicators };
+  }
+
+  /** Accuracy of the best of the edges that count most. */
+  async #bestEdge(parts: Parts): Promise<number | undefined> {
+    const most = [...parts.edges].sort((a, b) => b.share - a.share).slice(0, this.config.guard.measured);
+    let best: number | undefined;
+    for (const { edge } of most) {
+      const { accuracy } = await this.judge.evaluate(await parts.of(edge));
+      best = Math.max(best ?? 0, accuracy);
+    }
+    return best;
+  }
+}
+
+const between = (a: Float32Array, b: Float32Array, t: number): Float32Array =>
+  a.map((v, i) => v + t * ((b[i] as number) - v));
+
+const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;

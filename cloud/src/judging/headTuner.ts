@@ -1,0 +1,81 @@
+import {
+  type Artifact,
+  createTrainer,
+  cutModel,
+  headInput,
+  joinViews,
+  ModelError,
+  prepareArtifact,
+  type Trainer,
+  trainingOptions,
+  type View,
+} from '@ecavg/models';
+import type { CloudConfig } from '../config.js';
+
+/**
+ * Tunes the head of a version on activations that edges shared of that same version: the body is not touched, so the activations stay
+ * true, and no raw sample leaves a site (as CCVR does with statistics of them: Luo et al. 2021, arXiv:2106.05001, section 4).
+ */
+export class Calibrator {
+  private constructor(
+    private readonly config: CloudConfig,
+    private readonly artifact: Artifact,
+    readonly layer: string,
+    /** Of the activations of one sample. */
+    readonly shape: readonly number[],
+    private readonly trainer: Trainer,
+  ) {}
+
+  /** Undefined where `fineTune.features.samples` is 0. Throws ModelError where the model can't be cut there. */
+  static async create(config: CloudConfig, artifact: Artifact): Promise<Calibrator | undefined> {
+    const { features } = config.fineTune;
+    if (features.samples === 0) return undefined;
+    const options = trainingOptions(artifact.info);
+    const layer = features.layer ?? headInput(artifact.model);
+    const { head, shape } = await cutModel(artifact.model, layer, options.sample);
+    const { loss, batch, lossOptions, optimizer } = options;
+    const cut = await prepareArtifact(head, {
+      loss,
+      batch,
+      sample: shape,
+      ...(lossOptions && { lossOptions }),
+      ...(optimizer && { optimizer }),
+      proximal: true,
+    });
+    const { engine, threads } = config;
+    return new Calibrator(config, artifact, layer, shape, await createTrainer(cut, { engine, threads }));
+  }
+
+  /** A copy of the weights with the head tuned on the activations; undefined where that diverged. */
+  async tune(
+    weights: Float32Array,
+    views: readonly [View, ...View[]],
+    seed: number,
+  ): Promise<Float32Array | undefined> {
+    const { epochs, learningRate, l2 } = this.config.fineTune.features;
+    const places = new Map(this.artifact.layout.tensors.map((t) => [t.name, t.offset]));
+    const { tensors, total } = this.trainer.layout;
+    const head = new Float32Array(total);
+    for (const { name, offset, length } of tensors) {
+      const from = places.get(name) as number;
+      head.set(weights.subarray(from, from + length), offset);
+    }
+    this.trainer.setWeights(head);
+    try {
+      const run = { epochs, learningRate, momentum: 0.9, schedule: 'cosine', mu: l2, seed } as const;
+      await this.trainer.train(joinViews(views), run);
+    } catch (error) {
+      if (error instanceof ModelError) return undefined;
+      throw error;
+    }
+    const tuned = weights.slice();
+    const after = this.trainer.getWeights();
+    for (const { name, offset, length } of tensors)
+      tuned.set(after.subarray(offset, offset + length), places.get(name) as number);
+    return tuned;
+  }
+
+  release(): Promise<void> {
+    return this.trainer.release();
+  }
+}
