@@ -21,7 +21,7 @@ interface Flags {
 
 async function usersOf(command: Command): Promise<{ users: Users; flags: Flags }> {
   const flags = command.optsWithGlobals<Flags>();
-  const { usersFile } = loadConfig(brokerConfigSchema, {
+  const { usersFile } = await loadConfig(brokerConfigSchema, {
     file: flags.config,
     env: { prefix: 'ECAVG_BROKER_', variables: process.env },
   });

@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import { loadConfig, printConfig } from './config.js';
 import { runDaemon, type Service } from './daemon.js';
 import { ConfigError, EXIT } from './errors.js';
+import type { ExtensionTables } from './extensions.js';
 import { createLogger, type Logger, type logSchema } from './logger.js';
 
 export interface DaemonSpec<T extends z.ZodType<{ log: z.output<typeof logSchema> }>> {
@@ -12,6 +13,8 @@ export interface DaemonSpec<T extends z.ZodType<{ log: z.output<typeof logSchema
   readonly schema: T;
   /** Prefix of the environment variables that override fields, such as ECAVG_EDGE_. */
   readonly envPrefix: string;
+  /** What extensions may add to; see extensions.ts. */
+  readonly extensions?: ExtensionTables;
   /** A config file that works, shown by --help. */
   readonly example: string;
   start(config: z.output<T>, log: Logger): Promise<Service>;
@@ -35,9 +38,10 @@ ${spec.example.trim().replace(/^/gm, '  ')}
 Exit codes: 0 stopped by a signal, 1 failed, 2 wrong settings.`,
     )
     .action(async (options: { config?: string; printConfig?: boolean }) => {
-      const config = loadConfig(spec.schema, {
+      const config = await loadConfig(spec.schema, {
         file: options.config,
         env: { prefix: spec.envPrefix, variables: process.env },
+        ...(spec.extensions && { extensions: spec.extensions }),
       });
       if (options.printConfig) {
         process.stdout.write(printConfig(config));

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parse, stringify, YAMLParseError } from 'yaml';
 import type { z } from 'zod';
 import { ConfigError } from './errors.js';
+import { type ExtensionTables, loadExtensions } from './extensions.js';
 
 type Tree = Record<string, unknown>;
 
@@ -11,6 +12,8 @@ export interface ConfigSources {
   readonly file?: string | undefined;
   /** Variables named `{prefix}{PATH}` override fields: ECAVG_EDGE_BROKER__URL sets broker.url. */
   readonly env?: { readonly prefix: string; readonly variables: NodeJS.ProcessEnv };
+  /** What the modules that the settings name under `extensions` may add to. */
+  readonly extensions?: ExtensionTables;
 }
 
 const SECRET = /password|token|secret|privatekey/i;
@@ -21,13 +24,14 @@ export const CREDENTIALS = 'holds a password; put it in a file and name it with 
 const isTree = (v: unknown): v is Tree => typeof v === 'object' && v !== null && !Array.isArray(v);
 
 /**
- * Reads, merges and checks a configuration.
+ * Reads, merges and checks a configuration; loads the extensions that it names.
  * @throws ConfigError that names the file or variable, the field, the value and what is expected.
  */
-export function loadConfig<T extends z.ZodType>(schema: T, sources: ConfigSources): z.output<T> {
+export async function loadConfig<T extends z.ZodType>(schema: T, sources: ConfigSources): Promise<z.output<T>> {
   const tree = sources.file ? readYaml(sources.file) : {};
   const origin = new Map<string, string>();
   if (sources.env) applyEnvironment(tree, sources.env.prefix, sources.env.variables, origin);
+  if (sources.extensions) await loadExtensions(tree, sources.file, sources.extensions);
   const result = schema.safeParse(tree);
   if (result.success) return result.data;
   const lines = result.error.issues.map((issue) => {

@@ -4,6 +4,14 @@ export { runDaemon, type Service } from './daemon.js';
 export { Downloader } from './download.js';
 export { DAY_MS, duration } from './duration.js';
 export { ConfigError, EXIT } from './errors.js';
+export {
+  EXTENSION_FORMAT,
+  EXTENSION_KINDS,
+  type ExtensionKind,
+  type ExtensionTables,
+  extensionsSchema,
+  loadExtensions,
+} from './extensions.js';
 export { listFolder, nextSession, readIfThere, readJson, readOrCreate, stampOf, writeDurable } from './files.js';
 export { Flow, type FlowLimits } from './flow.js';
 export { createLogger, type Logger, logSchema } from './logger.js';
@@ -19,4 +27,5 @@ export {
 export { type Outgoing, RETRY_REASONS, Sender } from './outgoing.js';
 export { hashPassword, isPassword, newPassword } from './passwords.js';
 export { SerialQueue } from './queue.js';
+export { RecordTable } from './records.js';
 export { Trust } from './trust.js';

@@ -26,9 +26,9 @@ const schema = z.strictObject({
 });
 const load = (text: string, variables: NodeJS.ProcessEnv = {}) =>
   loadConfig(schema, { file: file(text), env: { prefix: 'T_', variables } });
-const message = (f: () => unknown): string => {
+const message = async (f: () => unknown): Promise<string> => {
   try {
-    f();
+    await f();
   } catch (error) {
     assert.ok(error instanceof ConfigError, String(error));
     return error.message;
@@ -37,60 +37,48 @@ const message = (f: () => unknown): string => {
 };
 
 describe('config', () => {
-  test('defaults, file and environment, in that order', () => {
-    assert.deepEqual(load('name: a'), { name: 'a', broker: { url: 'mqtt://x', retries: 3 }, list: [] });
+  test('defaults, file and environment, in that order', async () => {
+    assert.deepEqual(await load('name: a'), { name: 'a', broker: { url: 'mqtt://x', retries: 3 }, list: [] });
     const env = { T_BROKER__RETRIES: '7', T_LIST: '[1, 2]', T_NAME: 'b', OTHER: 'x' };
-    assert.deepEqual(load('name: a\nbroker: { url: u, retries: 5 }', env), {
+    assert.deepEqual(await load('name: a\nbroker: { url: u, retries: 5 }', env), {
       name: 'b',
       broker: { url: 'u', retries: 7 },
       list: [1, 2],
     });
   });
-  test('the message names the file, the field, the value and what is expected', () => {
+  test('the message names the file, the field, the value and what is expected', async () => {
     assert.match(
-      message(() => load('name: a\nbroker: { retries: many }')),
+      await message(() => load('name: a\nbroker: { retries: many }')),
       /config\.yaml: broker\.retries is "many": .*number/,
     );
     assert.match(
-      message(() => load('name: a\nbroker: { retires: 2 }')),
+      await message(() => load('name: a\nbroker: { retires: 2 }')),
       /config\.yaml: unknown field broker\.retires/,
     );
-    assert.match(
-      message(() => load('{}')),
-      /name/,
-    );
+    assert.match(await message(() => load('{}')), /name/);
   });
-  test('the message names the environment variable that is wrong', () => {
+  test('the message names the environment variable that is wrong', async () => {
     assert.match(
-      message(() => load('name: a', { T_BROKER__RETRIES: 'x' })),
+      await message(() => load('name: a', { T_BROKER__RETRIES: 'x' })),
       /environment variable T_BROKER__RETRIES: broker\.retries is "x"/,
     );
   });
-  test('a missing file, bad YAML and a list at the top are named', () => {
+  test('a missing file, bad YAML and a list at the top are named', async () => {
     assert.match(
-      message(() => loadConfig(schema, { file: join(folder, 'none.yaml') })),
+      await message(() => loadConfig(schema, { file: join(folder, 'none.yaml') })),
       /none\.yaml can't be read \(ENOENT\)/,
     );
-    assert.match(
-      message(() => load('a: [')),
-      /is not YAML/,
-    );
-    assert.match(
-      message(() => load('- a')),
-      /must hold a map/,
-    );
+    assert.match(await message(() => load('a: [')), /is not YAML/);
+    assert.match(await message(() => load('- a')), /must hold a map/);
   });
-  test('an address with a password in it is refused without being shown', () => {
-    const text = message(() => loadConfig(brokerSchema, { file: file('url: mqtt://user:hunter2@host:1883') }));
+  test('an address with a password in it is refused without being shown', async () => {
+    const text = await message(() => loadConfig(brokerSchema, { file: file('url: mqtt://user:hunter2@host:1883') }));
     assert.match(text, /url is \[hidden\]: holds a password; put it in a file/);
     assert.doesNotMatch(text, /hunter2/);
   });
-  test('secrets are neither printed nor quoted in errors', () => {
+  test('secrets are neither printed nor quoted in errors', async () => {
     assert.doesNotMatch(printConfig({ password: 'hunter2', nested: [{ apiToken: 'abc' }] }), /hunter2|abc/);
-    assert.doesNotMatch(
-      message(() => load('name: a\npassword: [hunter2]')),
-      /hunter2/,
-    );
+    assert.doesNotMatch(await message(() => load('name: a\npassword: [hunter2]')), /hunter2/);
   });
 });
 

@@ -154,7 +154,7 @@ time: ${report.seconds} s`);
     display.note(`report: ${output.report}`);
   }
   if (output.html) {
-    const file = readCloudFile({ config: join(folder, 'cloud.yaml') });
+    const file = await readCloudFile({ config: join(folder, 'cloud.yaml') });
     await writeReport(modelOf(file.models, {}), resolve(output.html));
     display.note(`evaluation: ${output.html}`);
   }

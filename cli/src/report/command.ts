@@ -49,7 +49,7 @@ Examples:
   ecavg report --config cloud.yaml --json`,
     )
     .action(async ({ out, json, ...flags }: Flags) => {
-      const config = modelOf(readCloudFile(flags).models, flags);
+      const config = modelOf((await readCloudFile(flags)).models, flags);
       if (json) process.stdout.write(`${JSON.stringify(await figuresFor(config), null, 2)}\n`);
       else {
         await writeReport(config, out);

@@ -9,8 +9,8 @@ interface Flags extends CloudFlags {
   readonly passwordFile?: string;
 }
 
-const open = (command: Command): Promise<Accounts> =>
-  Accounts.open(readCloudFile(command.optsWithGlobals<CloudFlags>()).dataDir);
+const open = async (command: Command): Promise<Accounts> =>
+  Accounts.open((await readCloudFile(command.optsWithGlobals<CloudFlags>())).dataDir);
 
 const role = (): Option =>
   new Option('--role <role>', 'viewer: sees everything; operator: also rolls back and pins')

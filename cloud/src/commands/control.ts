@@ -35,7 +35,7 @@ export function modelOf(
 
 async function ask(command: Command, action: ControlRequest['action']): Promise<void> {
   const flags = command.optsWithGlobals<Flags>();
-  const file = readCloudFile(flags);
+  const file = await readCloudFile(flags);
   const { fleet, model } = modelOf(file.models, flags);
   const request = { fleet, model: model.id, action, ...(flags.to !== undefined && { version: flags.to }) };
   const answer = await new ControlBox(controlFolder(file.dataDir)).ask(request, 1000 * (flags.wait ?? 30));
@@ -82,7 +82,7 @@ export function controlCommands(): Command[] {
       .option('--json', 'print JSON')
       .action(async (_: object, command: Command) => {
         const flags = command.optsWithGlobals<Flags>();
-        const config = modelOf(readCloudFile(flags).models, flags);
+        const config = modelOf((await readCloudFile(flags)).models, flags);
         const folder = join(config.dataDir, 'models', config.model.id);
         const index = await readIndex(folder);
         if (!index) throw new ConfigError(`${folder} holds no versions: has this cloud run yet?`);

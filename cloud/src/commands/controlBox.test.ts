@@ -53,21 +53,21 @@ describe('commands to a running cloud', () => {
 });
 
 describe('a cloud file with several models', () => {
-  const load = (tree: object) => {
+  const load = async (tree: object) => {
     const file = join(root, 'cloud.yaml');
     writeFileSync(file, JSON.stringify(tree));
-    const loaded = loadConfig(cloudFileSchema, { file });
+    const loaded = await loadConfig(cloudFileSchema, { file });
     if (loaded.role === 'regional') throw new Error('not the settings of a cloud');
     return loaded;
   };
-  const refused = (tree: object, pattern: RegExp): void =>
-    assert.throws(
+  const refused = (tree: object, pattern: RegExp): Promise<void> =>
+    assert.rejects(
       () => load(tree),
       (e) => e instanceof ConfigError && pattern.test(e.message),
     );
 
-  test('entries take from the top level what they do not set, and fleets keep apart', () => {
-    const { models, dataDir } = load({
+  test('entries take from the top level what they do not set, and fleets keep apart', async () => {
+    const { models, dataDir } = await load({
       fleet: 'one',
       dataDir: '/d',
       rounds: { minEdges: 3, quorum: 0.5 },
@@ -86,20 +86,26 @@ describe('a cloud file with several models', () => {
         ['two', 'a', join('/d', 'fleets', 'two'), 3, 0.5],
       ],
     );
-    assert.equal(load({ dataDir: '/d', model: { id: 'a' } }).models.length, 1);
+    assert.equal((await load({ dataDir: '/d', model: { id: 'a' } })).models.length, 1);
   });
 
-  test('mistakes name the entry, the field and the value', () => {
+  test('mistakes name the entry, the field and the value', async () => {
     const top = { dataDir: '/d' };
-    refused({ ...top, models: [{ model: { id: 'a' } }, { model: { id: 'a' } }] }, /models\.1.*two models default\/a/);
-    refused({ ...top, models: [{ model: { id: 'a' }, rounds: { quorum: 2 } }] }, /models\.0\.rounds\.quorum is 2/);
-    refused(
+    await refused(
+      { ...top, models: [{ model: { id: 'a' } }, { model: { id: 'a' } }] },
+      /models\.1.*two models default\/a/,
+    );
+    await refused(
+      { ...top, models: [{ model: { id: 'a' }, rounds: { quorum: 2 } }] },
+      /models\.0\.rounds\.quorum is 2/,
+    );
+    await refused(
       { ...top, models: [{ model: { id: 'a' }, roundz: {} }] },
       /unknown field models\.0\.roundz|unknown field roundz/,
     );
-    refused({ ...top, models: [{ model: { id: 'a' }, broker: { url: 'mqtt://x' } }] }, /broker.*whole process/);
-    refused({ ...top, rounds: { quorum: 2 }, model: { id: 'a' } }, /cloud\.yaml: rounds\.quorum is 2/);
-    refused({ model: { id: 'a' } }, /dataDir/);
-    refused(top, /model/);
+    await refused({ ...top, models: [{ model: { id: 'a' }, broker: { url: 'mqtt://x' } }] }, /broker.*whole process/);
+    await refused({ ...top, rounds: { quorum: 2 }, model: { id: 'a' } }, /cloud\.yaml: rounds\.quorum is 2/);
+    await refused({ model: { id: 'a' } }, /dataDir/);
+    await refused(top, /model/);
   });
 });

@@ -8,8 +8,8 @@ interface Flags extends CloudFlags {
   readonly fleet?: string;
 }
 
-function keysOf(flags: Flags): EdgeKeys {
-  const file = readCloudFile(flags);
+async function keysOf(flags: Flags): Promise<EdgeKeys> {
+  const file = await readCloudFile(flags);
   const model = file.models.find((m) => flags.fleet === undefined || m.fleet === flags.fleet);
   if (!model) throw new ConfigError(`no fleet ${flags.fleet}: there are ${file.models.map((m) => m.fleet).join(', ')}`);
   return new EdgeKeys(join(model.dataDir, 'keys'), file.enrolment.mode);
@@ -30,14 +30,14 @@ export function edgeKeyCommands(): Command[] {
       .option('--valid <time>', 'for how long, as in 30m, 24h or 7d', duration, DAY_MS)
       .action(async (_: object, command: Command) => {
         const { edge, valid, ...flags } = command.optsWithGlobals<Flags & { edge?: string; valid: number }>();
-        process.stdout.write(`${await keysOf(flags).token(edge ?? null, Date.now() + valid)}\n`);
+        process.stdout.write(`${await (await keysOf(flags)).token(edge ?? null, Date.now() + valid)}\n`);
       }),
     withConfig(
       'edges',
       'list the edges that are known, and their keys',
       '  ecavg cloud edges --config cloud.yaml',
     ).action(async (_: object, command: Command) => {
-      const edges = await keysOf(command.optsWithGlobals<Flags>()).list();
+      const edges = await (await keysOf(command.optsWithGlobals<Flags>())).list();
       for (const { edge, key, how, since, revoked } of edges) {
         const day = new Date(since).toISOString();
         process.stdout.write(`${edge}  ${key}  ${how}  ${day}${revoked ? '  revoked' : ''}\n`);
@@ -53,7 +53,7 @@ export function edgeKeyCommands(): Command[] {
       .option('--forget', 'let the edge be known by another key')
       .action(async (_: object, command: Command) => {
         const { edge, forget, ...flags } = command.optsWithGlobals<Flags & { edge: string; forget?: boolean }>();
-        if (!(await keysOf(flags).revoke(edge, forget === true)))
+        if (!(await (await keysOf(flags)).revoke(edge, forget === true)))
           throw new ConfigError(`no edge ${edge} is known: "ecavg cloud edges" lists them`);
         process.stderr.write(`${edge} is ${forget ? 'forgotten' : 'revoked'}\n`);
       }),

@@ -7,8 +7,8 @@ export interface CloudFlags {
 }
 
 /** Throws ConfigError for the file of a regional aggregator, which has no versions of its own. */
-export function readCloudFile({ config }: CloudFlags): CloudFile {
-  const file = loadConfig(cloudFileSchema, {
+export async function readCloudFile({ config }: CloudFlags): Promise<CloudFile> {
+  const file = await loadConfig(cloudFileSchema, {
     file: config,
     env: { prefix: 'ECAVG_CLOUD_', variables: process.env },
   });

@@ -47,10 +47,10 @@ function installCommand(): Command {
     .option('--root <dir>', 'write below this folder in place of /', '/')
     .option('--start', 'enable and start it')
     .option('--print', 'print the unit and do nothing')
-    .action((_: object, command: Command) => {
+    .action(async (_: object, command: Command) => {
       const flags = command.optsWithGlobals<InstallFlags>();
       if (!flags.config) throw new ConfigError('say which settings the service runs with: --config FILE');
-      const config = edgeConfig(flags);
+      const config = await edgeConfig(flags);
       const options = { memoryMax: undefined, ...flags, configFile: flags.config, start: flags.start === true };
       if (flags.print) process.stdout.write(unitFor(config, options));
       else install(config, options, say);
@@ -67,7 +67,7 @@ function enrolCommand(): Command {
     .option('--wait <seconds>', 'for the answer', positive, 30)
     .action(async (_: object, command: Command) => {
       const flags = command.optsWithGlobals<Flags & { tokenFile: string; wait: number }>();
-      const config = edgeConfig(flags);
+      const config = await edgeConfig(flags);
       let token: string;
       try {
         token = readFileSync(flags.tokenFile === '-' ? 0 : flags.tokenFile, 'utf8').trim();
@@ -88,7 +88,7 @@ function statusCommand(): Command {
     .option('--json', 'as JSON')
     .action(async (_: object, command: Command) => {
       const flags = command.optsWithGlobals<Flags & { json?: boolean }>();
-      const found = await statusOf(edgeConfig(flags).dataDir);
+      const found = await statusOf((await edgeConfig(flags)).dataDir);
       const json = { ...found.status, running: found.running };
       process.stdout.write(flags.json ? `${JSON.stringify(json)}\n` : statusText(found));
       process.exitCode = statusExit(found);

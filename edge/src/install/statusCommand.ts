@@ -9,6 +9,7 @@ export interface Flags {
 /** Exit codes of `ecavg edge status`; 3 as in init scripts (LSB): not running. */
 export const STATUS_EXIT = { working: 0, notConnected: 1, notRunning: 3 } as const;
 
+/** The settings of `--config` and the environment. */
 export const edgeConfig = ({ config }: Flags) =>
   loadConfig(edgeConfigSchema, { file: config, env: { prefix: 'ECAVG_EDGE_', variables: process.env } });
 
