@@ -50,7 +50,12 @@ export async function measureAggregate(size: AggregateSize, edges: number): Prom
     const artifact = await prepareArtifact(model, { loss: 'cross-entropy', batch: 1, sample: [...input] });
     const config = cloudConfigSchema.parse({ dataDir: folder, model: { id: 'bench' } });
     const accepted = updates(artifact, edges, folder);
-    const aggregator = new Aggregator(config, folder, new References(folder), new Slices(artifact, config));
+    const aggregator = new Aggregator(
+      config,
+      folder,
+      new References(folder),
+      new Slices(artifact, config.strategy.combiner),
+    );
     const before = process.memoryUsage.rss();
     const began = performance.now();
     const { weights } = await aggregator.aggregate(artifact, accepted);

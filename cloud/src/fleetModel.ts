@@ -14,12 +14,13 @@ import {
 } from '@ecavg/models';
 import type { Manifest, MetricsMessage, Signer, StatusMessage, Topics } from '@ecavg/protocol';
 import { ConfigError, type Logger, type MqttClient, SerialQueue } from '@ecavg/runtime';
-import { type CloudConfig, codecOptions } from './config.js';
+import type { CloudConfig } from './config.js';
 import type { EdgeKeys } from './fleet/edgeKeys.js';
 import { EdgeRecords } from './fleet/edgeRecords.js';
 import { EventLog } from './fleet/events.js';
 import { Members } from './fleet/members.js';
 import { admit } from './inbox/admission.js';
+import { codecOptions } from './inbox/config.js';
 import { RoundStore } from './inbox/roundStore.js';
 import { ShareStore } from './inbox/shareStore.js';
 import { type Asked, ShareInbox } from './inbox/shares.js';
@@ -137,10 +138,17 @@ export class FleetModel {
       config.broker.transfer,
       log,
     );
-    const slices = new Slices(artifact, config);
-    const temporal = codecOptions(config).options.temporal === 1;
+    const slices = new Slices(artifact, config.strategy.combiner);
+    const temporal = codecOptions(config.codec).options.temporal === 1;
     const inbox = new Inbox(
-      { model, topics, layout: artifact.layout, slices, temporal, admit: (c) => admit(c, store, registry, config) },
+      {
+        model,
+        topics,
+        layout: artifact.layout,
+        slices,
+        temporal,
+        admit: (c) => admit(c, store, registry, config.rounds),
+      },
       store,
       keys,
       client,
@@ -187,7 +195,8 @@ export class FleetModel {
     );
     const shares = new ShareInbox(
       {
-        config,
+        fleet: config.fleet,
+        model,
         classes: classesOf(data).length,
         asked: asked.rows,
         isCurrent: (sha256) => [registry.head, registry.canary].some((v) => v?.sha256 === sha256),

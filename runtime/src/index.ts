@@ -14,6 +14,7 @@ export {
 } from './extensions.js';
 export { listFolder, nextSession, readIfThere, readJson, readOrCreate, stampOf, writeDurable } from './files.js';
 export { Flow, type FlowLimits } from './flow.js';
+export { identifierSchema } from './identifiers.js';
 export { createLogger, type Logger, logSchema } from './logger.js';
 export {
   type BrokerConfig,

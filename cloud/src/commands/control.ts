@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { ConfigError, EXIT } from '@ecavg/runtime';
 import { type Command, InvalidArgumentError } from 'commander';
 import { controlFolder } from '../cloud.js';
-import type { CloudConfig } from '../config.js';
 import { type RegistryIndex, readIndex, type Version } from '../versions/registry.js';
 import { ControlBox, type ControlRequest } from './controlBox.js';
 import { type CloudFlags, cloudSubcommand, readCloudFile } from './subcommand.js';
@@ -22,10 +21,10 @@ const whole = (text: string): number => {
 };
 
 /** The model that is meant; where the cloud has several, it must be named. */
-export function modelOf(
-  models: readonly CloudConfig[],
+export function modelOf<M extends { readonly fleet: string; readonly model: { readonly id: string } }>(
+  models: readonly M[],
   { fleet, model }: { readonly fleet?: string; readonly model?: string },
-): CloudConfig {
+): M {
   const fits = models.filter((m) => (fleet ?? m.fleet) === m.fleet && (model ?? m.model.id) === m.model.id);
   const [found] = fits;
   if (found && fits.length === 1) return found;

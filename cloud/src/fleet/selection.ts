@@ -1,9 +1,17 @@
 import { Random } from '@ecavg/models';
-import type { CloudConfig } from '../config.js';
 
 /** Who is asked to train in a round. */
 export const SELECTIONS = ['all', 'random', 'availability', 'usefulness'] as const;
 export type SelectionName = (typeof SELECTIONS)[number];
+
+/** How a round's edges are chosen; the settings' section `selection`. */
+export interface SelectionOptions {
+  readonly policy: SelectionName;
+  /** Updates that a round wants; 0: one of every edge that is online. */
+  readonly count: number;
+  /** So many times as many edges are asked; at least 1. */
+  readonly overSelect: number;
+}
 
 /** What earlier rounds told of an edge. */
 export interface EdgeRecord {
@@ -41,7 +49,7 @@ export function usefulness(record: EdgeRecord, round: number, preferredSeconds: 
 /** How many updates a round wants, and how many edges it asks for them: more, where some are expected to fail. */
 export function wantedCount(
   online: number,
-  { count, overSelect, policy }: CloudConfig['selection'],
+  { count, overSelect, policy }: SelectionOptions,
 ): { wanted: number; asked: number } {
   if (policy === 'all' || count === 0) return { wanted: online, asked: online };
   const wanted = Math.min(online, count);
@@ -57,7 +65,7 @@ export function wantedCount(
 export function selectEdges(
   online: readonly string[],
   records: ReadonlyMap<string, EdgeRecord>,
-  options: CloudConfig['selection'],
+  options: SelectionOptions,
   round: number,
   seed: number,
 ): string[] {

@@ -3,8 +3,8 @@ import type { Logger } from '@ecavg/runtime';
 import cookie from '@fastify/cookie';
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { CloudConfig } from '../config.js';
 import { type Accounts, mayAct, type Role } from './accounts.js';
+import type { HttpConfig } from './config.js';
 import type { SessionAnswer } from './schema.js';
 
 declare module 'fastify' {
@@ -32,14 +32,14 @@ export class Access {
 
   private constructor(
     private readonly accounts: Accounts,
-    private readonly anonymous: CloudConfig['http']['anonymous'],
+    private readonly anonymous: HttpConfig['anonymous'],
     private readonly log: Logger,
   ) {}
 
   static async guard(
     app: FastifyInstance,
     accounts: Accounts,
-    { anonymous }: CloudConfig['http'],
+    { anonymous }: HttpConfig,
     log: Logger,
   ): Promise<Access> {
     const access = new Access(accounts, anonymous, log);

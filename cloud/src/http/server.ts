@@ -2,10 +2,10 @@ import type { Logger } from '@ecavg/runtime';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
-import { type CloudConfig, LOOPBACK } from '../config.js';
 import { cloudMetrics } from '../telemetry/prometheus.js';
 import { Access } from './access.js';
 import type { Accounts } from './accounts.js';
+import { type HttpConfig, LOOPBACK } from './config.js';
 import { addPages } from './pages.js';
 import { addRoutes, type RouteParts } from './routes.js';
 
@@ -39,7 +39,7 @@ const OPENAPI = {
 
 /** The dashboard for people, the API for programs, server-sent events for both. */
 export async function startHttp(
-  config: CloudConfig['http'],
+  config: HttpConfig,
   { accounts, ...parts }: HttpParts,
   log: Logger,
 ): Promise<{ url: string; stop(): Promise<void> }> {
@@ -52,7 +52,7 @@ export async function startHttp(
 }
 
 async function createHttp(
-  config: CloudConfig['http'],
+  config: HttpConfig,
   accounts: Accounts,
   parts: RouteParts,
   log: Logger,

@@ -1,7 +1,7 @@
 import type { MetricsMessage } from '@ecavg/protocol';
-import { isSimulated } from '../config.js';
 import type { Member } from '../fleet/members.js';
 import type { FleetModel } from '../fleetModel.js';
+import { isSimulated } from '../judging/config.js';
 import type { TelemetrySink } from '../telemetry/points.js';
 import type { Version } from '../versions/registry.js';
 import type { EdgeAnswer, ModelAnswer, StateAnswer, VersionAnswer } from './schema.js';

@@ -1,7 +1,13 @@
 import { ProtocolError, type UpdateChunk } from '@ecavg/protocol';
-import type { CloudConfig } from '../config.js';
 import type { Registry } from '../versions/registry.js';
 import type { RoundStore } from './roundStore.js';
+
+/** Of the settings' section `rounds`. */
+export interface AdmissionRules {
+  readonly mode: 'sync' | 'async';
+  /** Versions that an update may lie behind in asynchronous rounds. */
+  readonly maxStaleness: number;
+}
 
 /**
  * Whether the cloud wants an update of this edge, round and base now. Throws `round-closed`, or `base-mismatch` where it
@@ -11,7 +17,7 @@ export function admit(
   { edge, round, base }: Pick<UpdateChunk, 'edge' | 'round' | 'base'>,
   store: RoundStore,
   registry: Registry,
-  { rounds }: Pick<CloudConfig, 'rounds'>,
+  rounds: AdmissionRules,
 ): void {
   const open = store.state;
   const async = rounds.mode === 'async';

@@ -10,7 +10,6 @@ import {
   UpdateAssembler,
 } from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
-import type { CloudConfig } from '../config.js';
 import type { EdgeKeys } from '../fleet/edgeKeys.js';
 import type { ShareStore } from './shareStore.js';
 import type { Inbox } from './updates.js';
@@ -32,7 +31,8 @@ export class ShareInbox {
 
   constructor(
     private readonly about: {
-      readonly config: Pick<CloudConfig, 'fleet' | 'model'>;
+      readonly fleet: string;
+      readonly model: string;
       readonly classes: number;
       readonly asked: readonly Asked[];
       /** Whether a version of this sha256 is in force or on trial. */
@@ -62,12 +62,11 @@ export class ShareInbox {
 
   async #chunk(topic: string, chunk: Message<'share'>): Promise<void> {
     const address = parseEdgeTopic(this.inbox.topics, topic);
-    const { config } = this.about;
     if (address.kind !== 'share') throw new ProtocolError('unknown-topic', `${topic} carries no shares`);
     const { edge, model } = address;
     if (chunk.edge !== edge || chunk.model !== model)
       throw new ProtocolError('identity-mismatch', `a share of ${chunk.edge}/${chunk.model} on the topic of ${edge}`);
-    if (model !== config.model.id) throw new ProtocolError('unknown-model', `this cloud has no model ${model}`);
+    if (model !== this.about.model) throw new ProtocolError('unknown-model', `this cloud has no model ${model}`);
     if (this.about.asked.length === 0)
       throw new ProtocolError('not-wanted', 'this cloud asks for no samples or features');
     const { id } = chunk;
@@ -86,7 +85,7 @@ export class ShareInbox {
   }
 
   async #check(blob: Uint8Array, chunk: Message<'share'>): Promise<ShareHeader> {
-    const { config, classes, asked } = this.about;
+    const { fleet, classes, asked } = this.about;
     const header = shareHeader(blob);
     for (const field of ['edge', 'model', 'base'] as const) {
       if (header[field] !== chunk[field])
@@ -95,7 +94,7 @@ export class ShareInbox {
           `the share says ${field} ${header[field]}, its envelope ${chunk[field]}`,
         );
     }
-    if (header.fleet !== config.fleet) throw new ProtocolError('identity-mismatch', `a share of fleet ${header.fleet}`);
+    if (header.fleet !== fleet) throw new ProtocolError('identity-mismatch', `a share of fleet ${header.fleet}`);
     await this.keys.check(header.edge, header.key);
     const want = asked.find((a) => a.kind === header.kind);
     if (!want || want.layer !== header.layer || header.count > want.count)

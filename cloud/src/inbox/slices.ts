@@ -1,20 +1,20 @@
 import { type Artifact, type Slice, sliceModel } from '@ecavg/models';
 import { ProtocolError } from '@ecavg/protocol';
-import type { CloudConfig } from '../config.js';
 
 /** The narrower models that weak gateways train, by width; made when the first update of a width comes. */
 export class Slices {
   readonly #known = new Map<number, Slice>();
   constructor(
     private readonly artifact: Artifact,
-    private readonly config: Pick<CloudConfig, 'strategy'>,
+    /** Name of the combiner, which decides whether updates of a part of the model can be combined. */
+    private readonly combiner: string,
   ) {}
 
   /** Throws `layout-mismatch` where this cloud takes no update of that width. */
   async of(width: number): Promise<Slice> {
     const known = this.#known.get(width);
     if (known) return known;
-    const { combiner } = this.config.strategy;
+    const { combiner } = this;
     if (combiner !== 'mean')
       throw new ProtocolError('layout-mismatch', `combiner ${combiner} takes no slices (train.width); "mean" does`);
     const { model, layout, info } = this.artifact;

@@ -70,7 +70,7 @@ async function acceptInto(store: RoundStore, edge: string, value: number, sample
 
 async function averageOf(store: RoundStore, folder: string, strategy: object = {}): Promise<Float32Array> {
   const config = cloudConfigSchema.parse({ dataDir: folder, model: { id: 'm' }, strategy: { clip: 0, ...strategy } });
-  const aggregator = new Aggregator(config, folder, store.references, new Slices(artifact, config));
+  const aggregator = new Aggregator(config, folder, store.references, new Slices(artifact, config.strategy.combiner));
   return (await aggregator.aggregate(artifact, store.accepted)).weights;
 }
 
@@ -106,7 +106,7 @@ test('the server’s moments go from version to version, and those of others are
     model: { id: 'm' },
     strategy: { server: { name: 'fedavgm', momentum: 0.5 } },
   });
-  const aggregator = new Aggregator(config, folder, store.references, new Slices(artifact, config));
+  const aggregator = new Aggregator(config, folder, store.references, new Slices(artifact, config.strategy.combiner));
   const once = async (): Promise<number> => {
     const { weights, state: moments } = await aggregator.aggregate(artifact, store.accepted);
     await aggregator.keep(artifact.sha256, moments);

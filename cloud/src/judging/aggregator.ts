@@ -5,8 +5,8 @@ import { codec, decodeUpdate, pack, unpack } from '@ecavg/protocol';
 import { listFolder, readIfThere, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 import { type Combined, combine, type Update } from '../aggregation/combine.js';
+import type { StrategyConfig } from '../aggregation/config.js';
 import { type Plain, type ServerState, serverStep } from '../aggregation/serverOptimizer.js';
-import type { CloudConfig } from '../config.js';
 import type { References } from '../inbox/references.js';
 import type { Accepted } from '../inbox/roundStore.js';
 import type { Slices } from '../inbox/slices.js';
@@ -43,7 +43,7 @@ const nameOf = ({ header }: Accepted): string => `${header.edge}@${header.round}
 /** Makes one model of accepted updates: weighting, clipping, combiner and the server's optimiser, as configured. */
 export class Aggregator {
   constructor(
-    private readonly config: Pick<CloudConfig, 'strategy'>,
+    private readonly config: { readonly strategy: StrategyConfig },
     /** Of this model: the server's moments, and room for large updates. */
     private readonly folder: string,
     private readonly references: References,

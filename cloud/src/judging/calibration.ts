@@ -1,5 +1,4 @@
 import type { Logger } from '@ecavg/runtime';
-import type { CloudConfig } from '../config.js';
 import type { EventLog } from '../fleet/events.js';
 import type { Members } from '../fleet/members.js';
 import type { ShareStore } from '../inbox/shareStore.js';
@@ -10,7 +9,7 @@ import type { Calibrator } from './headTuner.js';
 import type { Judge } from './judge.js';
 
 export interface CalibrationParts {
-  readonly config: CloudConfig;
+  readonly config: { readonly rounds: { readonly settleSeconds: number }; readonly model: { readonly seed: number } };
   readonly calibrator: Calibrator;
   readonly given: ShareStore;
   readonly registry: Registry;

@@ -1,5 +1,5 @@
 import type { Evaluation } from '@ecavg/models';
-import type { CloudConfig } from '../config.js';
+import type { GuardConfig, Seeded } from './config.js';
 import type { Judge } from './judge.js';
 import type { Part, Parts } from './parts.js';
 
@@ -65,7 +65,7 @@ interface Candidate {
 export class Guard {
   constructor(
     private readonly judge: Judge,
-    private readonly config: Pick<CloudConfig, 'guard' | 'model'>,
+    private readonly config: Seeded & { readonly guard: GuardConfig },
   ) {}
 
   async decide(base: Float32Array, average: Float32Array, parts: Parts, round: number): Promise<Verdict> {

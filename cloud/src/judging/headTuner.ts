@@ -10,7 +10,9 @@ import {
   trainingOptions,
   type View,
 } from '@ecavg/models';
-import type { CloudConfig } from '../config.js';
+import type { EngineConfig, FineTuneConfig } from './config.js';
+
+type Options = EngineConfig & { readonly fineTune: FineTuneConfig };
 
 /**
  * Tunes the head of a version on activations that edges shared of that same version: the body is not touched, so the activations stay
@@ -18,7 +20,7 @@ import type { CloudConfig } from '../config.js';
  */
 export class Calibrator {
   private constructor(
-    private readonly config: CloudConfig,
+    private readonly config: Options,
     private readonly artifact: Artifact,
     readonly layer: string,
     /** Of the activations of one sample. */
@@ -27,7 +29,7 @@ export class Calibrator {
   ) {}
 
   /** Undefined where `fineTune.features.samples` is 0. Throws ModelError where the model can't be cut there. */
-  static async create(config: CloudConfig, artifact: Artifact): Promise<Calibrator | undefined> {
+  static async create(config: Options, artifact: Artifact): Promise<Calibrator | undefined> {
     const { features } = config.fineTune;
     if (features.samples === 0) return undefined;
     const options = trainingOptions(artifact.info);

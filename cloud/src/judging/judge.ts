@@ -14,13 +14,13 @@ import {
   type View,
 } from '@ecavg/models';
 import { ConfigError } from '@ecavg/runtime';
-import type { CloudConfig } from '../config.js';
+import type { JudgingConfig } from './config.js';
 import type { Parts } from './parts.js';
 import { type Teaching, Tuner } from './tuner.js';
 
 /** The cloud's own samples: recordings of a stream, or the reference part of a built-in data set. */
 async function openReference(
-  { data }: CloudConfig,
+  { data }: JudgingConfig,
   warn?: (why: string) => void,
 ): Promise<{ data: DataSet; samples: Int32Array }> {
   const { stream, reference } = data;
@@ -36,7 +36,7 @@ async function openReference(
 /** Holds the cloud's reference samples: tunes on one part, judges on the other, which is never tuned on. */
 export class Judge {
   private constructor(
-    private readonly config: CloudConfig,
+    private readonly config: JudgingConfig,
     private readonly artifact: Artifact,
     private readonly tuner: Tuner,
     private readonly trainer: Trainer,
@@ -48,7 +48,7 @@ export class Judge {
   ) {}
 
   /** Opens the reference data; the model may come later, once its sample shape is known. */
-  static async reference(config: CloudConfig, warn?: (why: string) => void): Promise<{ tuning: View; guard: View }> {
+  static async reference(config: JudgingConfig, warn?: (why: string) => void): Promise<{ tuning: View; guard: View }> {
     const { data, samples } = await openReference(config, warn);
     const [tuning, guard] = splitByGroup(data, samples, [config.fineTune.share], config.data.seed, 'reference');
     if (!tuning?.length || !guard?.length)
@@ -59,7 +59,7 @@ export class Judge {
   }
 
   static async create(
-    config: CloudConfig,
+    config: JudgingConfig,
     artifact: Artifact,
     reference: { tuning: View; guard: View },
     shared: () => Promise<readonly View[]> = async () => [],

@@ -168,7 +168,8 @@ describe('what sites share', () => {
         void answers.push({ reason: error.reason ?? 'other' } as Receipt),
     } as unknown as Inbox;
     const about = {
-      config: config({}),
+      fleet: config({}).fleet,
+      model: config({}).model.id,
       classes: 3,
       asked: asked ? [{ kind: 'samples' as const, shape: [3], count: 4 }] : [],
       isCurrent: () => true,

@@ -13,9 +13,11 @@ import {
   withTargets,
 } from '@ecavg/models';
 import type { Layout } from '@ecavg/protocol';
-import type { CloudConfig } from '../config.js';
+import type { EngineConfig, FineTuneConfig, Seeded } from './config.js';
 
-type Options = Pick<CloudConfig, 'fineTune' | 'engine' | 'threads'>;
+interface Options extends EngineConfig {
+  readonly fineTune: FineTuneConfig;
+}
 
 /** Rows for the samples of a view, in its order: mean outputs of the teachers. */
 export interface Teaching {
@@ -34,7 +36,7 @@ export class Tuner {
   ) {}
 
   /** Throws ModelError where a pattern of `fineTune.freeze` names no parameter, or the engine can't train the model. */
-  static async create(config: Options & Pick<CloudConfig, 'model'>, artifact: Artifact): Promise<Tuner> {
+  static async create(config: Options & Seeded, artifact: Artifact): Promise<Tuner> {
     const { freeze, l2, distill } = config.fineTune;
     let train = artifact.train;
     if (freeze.length > 0 || l2 > 0 || distill.weight > 0) {

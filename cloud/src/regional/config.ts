@@ -1,24 +1,24 @@
-import { IDENTIFIER, PRESET_NAMES } from '@ecavg/protocol';
-import { brokerSchema, logSchema } from '@ecavg/runtime';
+import { PRESET_NAMES } from '@ecavg/protocol';
+import { brokerSchema, identifierSchema, logSchema } from '@ecavg/runtime';
 import { z } from 'zod';
-
-const identifier = z.string().regex(IDENTIFIER, 'use 1-64 letters, digits, "_", "-" or "."');
+import { enrolmentSchema } from '../fleet/config.js';
+import { publishSchema } from '../versions/config.js';
 
 /** Settings of `ecavg cloud --role regional`. */
 export const regionalConfigSchema = z.strictObject({
   role: z.literal('regional'),
   /** Fleet of its own edges; another one than upstream's where both use one broker. */
-  fleet: identifier,
+  fleet: identifierSchema,
   dataDir: z.string().min(1),
   /** Where its edges are. */
   broker: brokerSchema,
   log: logSchema,
-  model: z.strictObject({ id: identifier }),
+  model: z.strictObject({ id: identifierSchema }),
   /** The cloud, or a further region, that this one is like an edge to. */
   upstream: z.strictObject({
-    fleet: identifier,
+    fleet: identifierSchema,
     /** Its name there; unique among that fleet's edges. */
-    name: identifier,
+    name: identifierSchema,
     broker: brokerSchema,
     /** The cloud's public key. Without one, the first key seen is kept. */
     cloudKey: z
@@ -43,8 +43,8 @@ export const regionalConfigSchema = z.strictObject({
       settleSeconds: z.number().min(0).default(20),
     })
     .prefault({}),
-  publish: z.strictObject({ wholeBytes: z.int().min(0).max(268_435_455).default(1_048_576) }).prefault({}),
-  enrolment: z.strictObject({ mode: z.enum(['open', 'token']).default('open') }).prefault({}),
+  publish: publishSchema.unwrap().pick({ wholeBytes: true }).prefault({}),
+  enrolment: enrolmentSchema,
 });
 
 export type RegionalConfig = z.output<typeof regionalConfigSchema>;

@@ -202,7 +202,7 @@ class Region {
       model: { id: config.model.id },
       strategy: { clip: 0 },
     });
-    const slices = new Slices(artifact, central);
+    const slices = new Slices(artifact, central.strategy.combiner);
     const folder = join(config.dataDir, 'rounds', config.model.id);
     this.#following = {
       manifest,

@@ -2,25 +2,40 @@ import { stat } from 'node:fs/promises';
 import { type RoundMessage, type UpdateHeader, warmedUp } from '@ecavg/protocol';
 import { ConfigError, type Logger, type SerialQueue } from '@ecavg/runtime';
 import { leastUpdates } from '../aggregation/combine.js';
+import type { StrategyConfig } from '../aggregation/config.js';
 import type { ControlRequest } from '../commands/controlBox.js';
-import { type CloudConfig, codecOptions } from '../config.js';
+import type { SelectionConfig } from '../fleet/config.js';
 import type { EdgeRecords } from '../fleet/edgeRecords.js';
 import type { EventLog } from '../fleet/events.js';
 import type { Members } from '../fleet/members.js';
 import { selectEdges, wantedCount } from '../fleet/selection.js';
+import { type CodecConfig, codecOptions } from '../inbox/config.js';
 import type { RoundState, RoundStore } from '../inbox/roundStore.js';
 import type { Aggregator } from '../judging/aggregator.js';
 import type { Calibration } from '../judging/calibration.js';
+import type { GuardConfig } from '../judging/config.js';
 import { chosenScore, Guard, type Verdict } from '../judging/guard.js';
 import type { Judge } from '../judging/judge.js';
+import type { ModelConfig } from '../versions/config.js';
 import type { Publisher } from '../versions/publisher.js';
 import type { Registry } from '../versions/registry.js';
 import type { Releases } from '../versions/releases.js';
+import type { RoundsConfig } from './config.js';
 import type { History, RoundRecord } from './history.js';
 import { roundFigures, roundRecord } from './telemetryPoints.js';
 
+/** The sections of the settings that rounds need. */
+export interface RoundSettings {
+  readonly model: ModelConfig;
+  readonly rounds: RoundsConfig;
+  readonly selection: SelectionConfig;
+  readonly strategy: StrategyConfig;
+  readonly codec: CodecConfig;
+  readonly guard: GuardConfig;
+}
+
 export interface RoundParts {
-  readonly config: CloudConfig;
+  readonly config: RoundSettings;
   readonly registry: Registry;
   readonly store: RoundStore;
   readonly judge: Judge;
@@ -289,7 +304,7 @@ export class RoundManager {
   }
 
   #codec(round: number): RoundMessage['codec'] {
-    const { name, options } = codecOptions(this.parts.config);
+    const { name, options } = codecOptions(this.parts.config.codec);
     return { name, options: warmedUp(options, round) };
   }
 

@@ -1,5 +1,4 @@
 import type { MetricsMessage } from '@ecavg/protocol';
-import type { CloudConfig } from '../config.js';
 import type { InboxCounters } from '../inbox/updates.js';
 import { chosenScore } from '../judging/guard.js';
 import { finiteFields, type Point } from '../telemetry/points.js';
@@ -7,7 +6,10 @@ import type { Reception } from '../versions/canary.js';
 import type { RoundRecord } from './history.js';
 import type { RoundOutcome } from './rounds.js';
 
-type Names = Pick<CloudConfig, 'fleet'> & { readonly model: string };
+interface Names {
+  readonly fleet: string;
+  readonly model: string;
+}
 
 /** Points of a closed round; their tags and fields are documented in docs/telemetry.md. */
 export function roundPoints(names: Names, outcome: RoundOutcome, wire: InboxCounters, parameters: number): Point[] {

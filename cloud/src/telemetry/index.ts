@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Logger } from '@ecavg/runtime';
-import type { CloudConfig } from '../config.js';
+import type { TelemetryConfig } from './config.js';
 import { EmbeddedTelemetry } from './embedded.js';
 import { InfluxTelemetry } from './influx.js';
 import type { TelemetrySink } from './points.js';
@@ -8,7 +8,7 @@ import { Spool } from './spool.js';
 
 /** InfluxDB where one is configured, the embedded store otherwise. */
 export async function openTelemetry(
-  config: Pick<CloudConfig, 'telemetry' | 'dataDir'>,
+  config: { readonly telemetry: TelemetryConfig; readonly dataDir: string },
   log: Logger,
 ): Promise<TelemetrySink> {
   const { influx } = config.telemetry;

@@ -2,11 +2,9 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '@ecavg/runtime';
 import { InfluxDB, escape as quote } from 'influx';
-import type { CloudConfig } from '../config.js';
+import type { InfluxConfig } from './config.js';
 import type { Measurement, Point, TelemetrySink } from './points.js';
 import type { Spool } from './spool.js';
-
-type InfluxConfig = NonNullable<CloudConfig['telemetry']['influx']>;
 
 const BATCH = 1000;
 

@@ -1,6 +1,6 @@
 import { Random } from '@ecavg/models';
 import type { MetricsMessage } from '@ecavg/protocol';
-import type { CloudConfig } from '../config.js';
+import type { CanaryConfig } from './config.js';
 
 /** What the edges' reports on a version come to. Changes are of accuracy on each edge's own validation samples, against the version before. */
 export interface Reception {
@@ -22,7 +22,7 @@ export function changeOf({ values }: Pick<MetricsMessage, 'values'>): number | u
 
 export function receptionOf(
   reports: readonly Pick<MetricsMessage, 'edge' | 'values'>[],
-  { hurtTolerance }: CloudConfig['canary'],
+  { hurtTolerance }: CanaryConfig,
 ): Reception {
   const changes = reports.flatMap((r) => {
     const change = changeOf(r);
@@ -40,10 +40,7 @@ export function receptionOf(
 }
 
 /** Why a version on trial is withdrawn; undefined where it may go to everybody. */
-export function objection(
-  reception: Reception,
-  { tolerance, maxHurt, minReports }: CloudConfig['canary'],
-): string | undefined {
+export function objection(reception: Reception, { tolerance, maxHurt, minReports }: CanaryConfig): string | undefined {
   const { reports, meanChange, hurt } = reception;
   if (reports < minReports) return `${reports} of the ${minReports} reports that are needed came in time`;
   if (meanChange < -tolerance)

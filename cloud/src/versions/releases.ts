@@ -2,18 +2,26 @@ import type { Artifact } from '@ecavg/models';
 import { PRESETS } from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
 import type { ServerState } from '../aggregation/serverOptimizer.js';
-import type { CloudConfig } from '../config.js';
 import type { EventLog } from '../fleet/events.js';
 import type { Members } from '../fleet/members.js';
 import type { Aggregator } from '../judging/aggregator.js';
 import type { Judge } from '../judging/judge.js';
 import { drawCanaries, objection, type Reception, receptionOf } from './canary.js';
+import type { CanaryConfig, PublishConfig } from './config.js';
 import { nextVersion } from './difference.js';
 import type { Publisher } from './publisher.js';
 import type { Registry, Version } from './registry.js';
 
+/** What settings say of releases. */
+export interface ReleaseSettings {
+  readonly publish: PublishConfig;
+  readonly canary: CanaryConfig;
+  /** How long the edges' reports on a version are waited for. */
+  readonly rounds: { readonly settleSeconds: number };
+}
+
 export interface ReleaseParts {
-  readonly config: CloudConfig;
+  readonly config: ReleaseSettings;
   readonly registry: Registry;
   readonly judge: Judge;
   readonly aggregator: Aggregator;
