@@ -1,8 +1,10 @@
-import { daemonCommand } from '@ecavg/runtime';
+import { daemonCommand, loadConfig } from '@ecavg/runtime';
 import type { Command } from 'commander';
 import { edgeConfigSchema } from './config.js';
 import { startEdge } from './edge.js';
 import { edgeSubcommands } from './install/commands.js';
+
+const ENV_PREFIX = 'ECAVG_EDGE_';
 
 const MORE = `
 Sensors of your own in place of a data set (the same "stream" on every gateway and in the cloud):
@@ -32,7 +34,7 @@ export function edgeCommand(): Command {
     name: 'edge',
     description: 'run a gateway: train on local data, send updates, take new versions',
     schema: edgeConfigSchema,
-    envPrefix: 'ECAVG_EDGE_',
+    envPrefix: ENV_PREFIX,
     example: `
 fleet: plant-1
 edge: press-shop-2
@@ -47,6 +49,8 @@ data:
     start: startEdge,
   });
   command.addHelpText('after', MORE);
-  for (const sub of edgeSubcommands()) command.addCommand(sub);
+  const load = (file: string | undefined) =>
+    loadConfig(edgeConfigSchema, { file, env: { prefix: ENV_PREFIX, variables: process.env } });
+  for (const sub of edgeSubcommands(load)) command.addCommand(sub);
   return command;
 }

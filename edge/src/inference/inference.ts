@@ -2,7 +2,7 @@ import { LOSSES } from '@ecavg/models';
 import { pack, type Topics, unpack } from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
 import { z } from 'zod';
-import type { LocalData } from '../samples/openData.js';
+import type { LocalData } from '../samples/localData.js';
 import { StreamData } from '../samples/streamData.js';
 import type { EdgeStore } from '../uplink/edgeStore.js';
 import type { InferConfig } from './config.js';

@@ -1,10 +1,23 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { ConfigError, createLogger } from '@ecavg/runtime';
+import { ConfigError, createLogger, type logSchema } from '@ecavg/runtime';
 import { Command, InvalidArgumentError } from 'commander';
-import { enrol } from './enrol.js';
-import { install, unitFor } from './install.js';
-import { edgeConfig, type Flags, statusExit, statusOf, statusText } from './statusCommand.js';
+import type { z } from 'zod';
+import { type EnrolConfig, enrol } from './enrol.js';
+import { type InstallConfig, install, unitFor } from './install.js';
+import { statusExit, statusOf, statusText } from './statusCommand.js';
+
+/** The settings that these commands work by. */
+export interface CommandConfig extends EnrolConfig, InstallConfig {
+  readonly log: z.output<typeof logSchema>;
+}
+
+/** The settings of a file, or of `undefined`: none, and the environment. */
+export type LoadConfig = (file: string | undefined) => Promise<CommandConfig>;
+
+interface Flags {
+  readonly config?: string;
+}
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`);
 
@@ -35,7 +48,7 @@ interface InstallFlags extends Flags {
   readonly print?: boolean;
 }
 
-function installCommand(): Command {
+function installCommand(load: LoadConfig): Command {
   return withConfig(
     'install',
     'install this gateway as a systemd service, shut in and watched',
@@ -50,14 +63,14 @@ function installCommand(): Command {
     .action(async (_: object, command: Command) => {
       const flags = command.optsWithGlobals<InstallFlags>();
       if (!flags.config) throw new ConfigError('say which settings the service runs with: --config FILE');
-      const config = await edgeConfig(flags);
+      const config = await load(flags.config);
       const options = { memoryMax: undefined, ...flags, configFile: flags.config, start: flags.start === true };
       if (flags.print) process.stdout.write(unitFor(config, options));
       else install(config, options, say);
     });
 }
 
-function enrolCommand(): Command {
+function enrolCommand(load: LoadConfig): Command {
   return withConfig(
     'enrol',
     'make this gateway known to the cloud with a one-time token',
@@ -67,7 +80,7 @@ function enrolCommand(): Command {
     .option('--wait <seconds>', 'for the answer', positive, 30)
     .action(async (_: object, command: Command) => {
       const flags = command.optsWithGlobals<Flags & { tokenFile: string; wait: number }>();
-      const config = await edgeConfig(flags);
+      const config = await load(flags.config);
       let token: string;
       try {
         token = readFileSync(flags.tokenFile === '-' ? 0 : flags.tokenFile, 'utf8').trim();
@@ -79,7 +92,7 @@ function enrolCommand(): Command {
     });
 }
 
-function statusCommand(): Command {
+function statusCommand(load: LoadConfig): Command {
   return withConfig(
     'status',
     'how the gateway on this machine is',
@@ -88,7 +101,7 @@ function statusCommand(): Command {
     .option('--json', 'as JSON')
     .action(async (_: object, command: Command) => {
       const flags = command.optsWithGlobals<Flags & { json?: boolean }>();
-      const found = await statusOf((await edgeConfig(flags)).dataDir);
+      const found = await statusOf((await load(flags.config)).dataDir);
       const json = { ...found.status, running: found.running };
       process.stdout.write(flags.json ? `${JSON.stringify(json)}\n` : statusText(found));
       process.exitCode = statusExit(found);
@@ -122,4 +135,9 @@ function logsCommand(): Command {
 }
 
 /** Subcommands of `ecavg edge` for who runs a gateway. */
-export const edgeSubcommands = (): Command[] => [installCommand(), enrolCommand(), statusCommand(), logsCommand()];
+export const edgeSubcommands = (load: LoadConfig): Command[] => [
+  installCommand(load),
+  enrolCommand(load),
+  statusCommand(load),
+  logsCommand(),
+];

@@ -1,14 +1,17 @@
 import { decodeMessage, Topics } from '@ecavg/protocol';
 import { ConfigError, connectBroker, type Logger, writeDurable } from '@ecavg/runtime';
-import type { EdgeConfig } from '../config.js';
+import type { GatewayConfig, UplinkConfig } from '../uplink/config.js';
 import { EdgeStore } from '../uplink/edgeStore.js';
 import { enrolRequest, openIdentity } from '../uplink/identity.js';
+
+/** The settings that an enrolment works by. */
+export interface EnrolConfig extends GatewayConfig, Pick<UplinkConfig, 'trust'> {}
 
 /**
  * Makes this gateway known to the cloud by its key, with a one-time token, and keeps the token where the settings say.
  * @returns the key, in hex. @throws Error where the cloud refuses, or does not answer in time.
  */
-export async function enrol(config: EdgeConfig, token: string, waitSeconds: number, log: Logger): Promise<string> {
+export async function enrol(config: EnrolConfig, token: string, waitSeconds: number, log: Logger): Promise<string> {
   const { tokenFile } = config.trust;
   if (!tokenFile) throw new ConfigError('set trust.tokenFile: the file that the token is kept in');
   if (token === '') throw new ConfigError('the token is empty: "ecavg cloud token" makes one');

@@ -3,8 +3,14 @@ import { chmodSync, chownSync, existsSync, mkdirSync, realpathSync, writeFileSyn
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ConfigError } from '@ecavg/runtime';
-import type { EdgeConfig } from '../config.js';
+import type { PowerConfig } from '../power/config.js';
+import type { SamplesConfig } from '../samples/config.js';
 import { unitFile } from './unit.js';
+
+/** The settings that a unit follows from. */
+export interface InstallConfig extends Pick<SamplesConfig, 'edge' | 'dataDir' | 'data'> {
+  readonly power: PowerConfig;
+}
 
 export interface InstallOptions {
   readonly configFile: string;
@@ -19,7 +25,7 @@ export interface InstallOptions {
 const UNITS = '/etc/systemd/system';
 
 /** Text of the unit for these settings. Throws ConfigError where they can't work under systemd. */
-export function unitFor(config: EdgeConfig, { configFile, user, memoryMax }: InstallOptions): string {
+export function unitFor(config: InstallConfig, { configFile, user, memoryMax }: InstallOptions): string {
   if (!isAbsolute(config.dataDir))
     throw new ConfigError(`dataDir is ${JSON.stringify(config.dataDir)}: a service needs an absolute path`);
   const program = realpathSync(fileURLToPath(new URL('../../bin/ecavg-edge.js', import.meta.url)));
@@ -37,7 +43,7 @@ export function unitFor(config: EdgeConfig, { configFile, user, memoryMax }: Ins
 }
 
 /** Writes the unit, makes user and folder, and starts the service if asked; each step is told. */
-export function install(config: EdgeConfig, options: InstallOptions, say: (line: string) => void): void {
+export function install(config: InstallConfig, options: InstallOptions, say: (line: string) => void): void {
   const { root, name, user, start } = options;
   const staged = root !== '/';
   const text = unitFor(config, options);

@@ -1,17 +1,8 @@
-import { ConfigError, loadConfig } from '@ecavg/runtime';
-import { edgeConfigSchema } from '../config.js';
+import { ConfigError } from '@ecavg/runtime';
 import { type GatewayStatus, readStatus, STALE_MS } from './statusFile.js';
-
-export interface Flags {
-  readonly config?: string;
-}
 
 /** Exit codes of `ecavg edge status`; 3 as in init scripts (LSB): not running. */
 export const STATUS_EXIT = { working: 0, notConnected: 1, notRunning: 3 } as const;
-
-/** The settings of `--config` and the environment. */
-export const edgeConfig = ({ config }: Flags) =>
-  loadConfig(edgeConfigSchema, { file: config, env: { prefix: 'ECAVG_EDGE_', variables: process.env } });
 
 function alive(pid: number): boolean {
   try {

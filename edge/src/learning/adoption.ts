@@ -1,4 +1,4 @@
-import type { EdgeConfig } from '../config.js';
+import type { AdoptConfig } from './config.js';
 
 /** The model that a gateway serves after it has considered a version. */
 export interface Chosen {
@@ -29,7 +29,7 @@ interface Means {
  * @param after accuracy of the version; @param mine the model in service and @param before its accuracy, where there is one.
  */
 export async function chooseModel(
-  { policy, tolerance }: EdgeConfig['adopt'],
+  { policy, tolerance }: AdoptConfig,
   version: Float32Array,
   after: number,
   mine: Float32Array | undefined,

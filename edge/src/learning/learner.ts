@@ -14,13 +14,13 @@ import {
 } from '@ecavg/models';
 import { type Layout, type RoundMessage, type Signer, sha256Hex } from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
-import type { EdgeConfig } from '../config.js';
 import type { Servable } from '../inference/service.js';
 import type { Governor } from '../power/governor.js';
-import type { LocalData } from '../samples/openData.js';
+import type { LocalData } from '../samples/localData.js';
 import { encodeEntry } from '../uplink/coding.js';
 import type { EdgeStore, Memory, OutboxEntry } from '../uplink/edgeStore.js';
 import { type Chosen, chooseModel } from './adoption.js';
+import type { LearningConfig } from './config.js';
 import { LocalTensors } from './localTensors.js';
 
 /** Measurements by name: accuracies in [0, 1], losses, seconds, bytes. */
@@ -48,7 +48,7 @@ export class Learner {
   #version: Float32Array | undefined;
 
   constructor(
-    private readonly config: EdgeConfig,
+    private readonly config: LearningConfig,
     private readonly data: LocalData,
     private readonly store: EdgeStore,
     private readonly signer: Signer,

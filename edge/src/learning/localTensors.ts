@@ -1,9 +1,9 @@
 import { type Artifact, batchNormTensors, headTensors, matches } from '@ecavg/models';
-import type { EdgeConfig } from '../config.js';
 import type { EdgeStore } from '../uplink/edgeStore.js';
+import type { TrainConfig } from './config.js';
 
 /** Which tensors stay: batch normalisation, the head, and others by name. */
-export type LocalChoice = Pick<EdgeConfig['train'], 'localBatchNorm' | 'localHead' | 'localTensors'>;
+export type LocalChoice = Pick<TrainConfig, 'localBatchNorm' | 'localHead' | 'localTensors'>;
 
 /**
  * Tensors that stay on the gateway: they are no part of its updates, and replace those of every model that arrives.

@@ -2,17 +2,17 @@ import { join } from 'node:path';
 import { Random, type StreamConfig, type StreamWindow, streamDigest, streamShape, type View } from '@ecavg/models';
 import { ConfigError, type Logger, readJson, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
-import type { EdgeConfig } from '../config.js';
 import type { Governor } from '../power/governor.js';
 import { CsvSource, progressFile } from '../sources/csv.js';
 import { MqttJsonSource } from '../sources/mqttJson.js';
 import type { Source } from '../sources/source.js';
 import { SparkplugSource } from '../sources/sparkplug.js';
 import type { Login } from '../uplink/identity.js';
+import type { SamplesConfig } from './config.js';
 import { type Drift, DriftMonitor } from './drift.js';
 import { withSensorDropout } from './dropout.js';
 import { StreamIntake } from './intake.js';
-import type { LocalData } from './openData.js';
+import type { LocalData } from './localData.js';
 import { Quality } from './quality.js';
 import { SampleStore } from './sampleStore.js';
 
@@ -39,7 +39,7 @@ export class StreamData implements LocalData {
   onReady: () => void = () => {};
 
   private constructor(
-    private readonly config: EdgeConfig,
+    private readonly config: SamplesConfig,
     private readonly settings: StreamConfig,
     login: Login,
     governor: Governor,
@@ -84,7 +84,7 @@ export class StreamData implements LocalData {
   }
 
   static async open(
-    config: EdgeConfig,
+    config: SamplesConfig,
     stream: StreamConfig,
     login: Login,
     governor: Governor,

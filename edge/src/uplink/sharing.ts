@@ -1,7 +1,6 @@
 import { type Artifact, cutModel, Evaluator, Random, sampleSize, type View } from '@ecavg/models';
 import { encodeShare, type Manifest, makeLayout, type ShareHeader, type Signer, sha256Hex } from '@ecavg/protocol';
-import type { EdgeConfig } from '../config.js';
-import type { LocalData } from '../samples/openData.js';
+import type { UplinkConfig } from './config.js';
 import type { EdgeStore } from './edgeStore.js';
 
 /** Samples that are put through the model at once. */
@@ -10,8 +9,8 @@ const BATCH = 256;
 /** What this site gives to the cloud, where it opted in and the cloud asks. */
 export class Sharing {
   constructor(
-    private readonly config: Pick<EdgeConfig, 'share' | 'fleet' | 'edge' | 'model' | 'data'>,
-    private readonly local: Pick<LocalData, 'train'>,
+    private readonly config: Pick<UplinkConfig, 'share' | 'fleet' | 'edge' | 'model' | 'data'>,
+    private readonly local: { readonly train: View },
     private readonly store: EdgeStore,
     private readonly signer: Signer,
   ) {}

@@ -1,9 +1,8 @@
-import type { Artifact } from '@ecavg/models';
+import type { Artifact, View } from '@ecavg/models';
 import type { Layout, Receipt, RoundMessage, Topics } from '@ecavg/protocol';
 import { type Flow, type Logger, type MqttClient, RETRY_REASONS, readSecret, Sender } from '@ecavg/runtime';
-import type { EdgeConfig } from '../config.js';
-import type { LocalData } from '../samples/openData.js';
 import { encodeAgain } from './coding.js';
+import type { UplinkConfig } from './config.js';
 import type { EdgeStore, OutboxEntry } from './edgeStore.js';
 import { enrolRequest, type Identity } from './identity.js';
 import { Link } from './linkSpeed.js';
@@ -13,12 +12,12 @@ import { type Kind, Sharing } from './sharing.js';
 const GIVE_BACK = new Set(['round-closed', 'base-mismatch', 'duplicate', 'reference-mismatch']);
 
 interface Means {
-  readonly config: EdgeConfig;
+  readonly config: UplinkConfig;
   readonly topics: Topics;
   readonly client: MqttClient;
   readonly flow: Flow;
   readonly store: EdgeStore;
-  readonly data: LocalData;
+  readonly data: { readonly train: View };
   readonly identity: Identity;
   readonly log: Logger;
 }

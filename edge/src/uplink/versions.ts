@@ -1,7 +1,6 @@
 import { type Artifact, readArtifact } from '@ecavg/models';
 import { type BlobRef, type Manifest, ProtocolError } from '@ecavg/protocol';
 import type { Downloader, Logger } from '@ecavg/runtime';
-import type { LocalData } from '../samples/openData.js';
 import { applyDifference } from './coding.js';
 import type { EdgeStore } from './edgeStore.js';
 
@@ -13,7 +12,7 @@ export class Versions {
     private readonly store: EdgeStore,
     private readonly downloads: Downloader,
     /** This gateway's samples. */
-    private readonly data: Pick<LocalData, 'shape' | 'stream'>,
+    private readonly data: { readonly shape: readonly number[]; readonly stream: string | undefined },
     private readonly log: Logger,
   ) {}
 
