@@ -16,6 +16,7 @@ export { listFolder, nextSession, readIfThere, readJson, readOrCreate, stampOf, 
 export { Flow, type FlowLimits } from './flow.js';
 export { identifierSchema } from './identifiers.js';
 export { createLogger, type Logger, logSchema } from './logger.js';
+export { markdownTable } from './markdown.js';
 export {
   type BrokerConfig,
   brokerSchema,
@@ -25,6 +26,18 @@ export {
   readSecret,
   sendAtOnce,
 } from './mqtt.js';
+export {
+  type FlagOption,
+  type NumberOption,
+  type OptionSpec,
+  type OptionSpecs,
+  type OptionValues,
+  optionDefaults,
+  optionFields,
+  optionSpecsSchema,
+  optionText,
+  type TextOption,
+} from './options.js';
 export { type Outgoing, RETRY_REASONS, Sender } from './outgoing.js';
 export { hashPassword, isPassword, newPassword } from './passwords.js';
 export { SerialQueue } from './queue.js';

@@ -4,6 +4,8 @@ import { ConfigError } from './errors.js';
 /** Names of records, as in settings. */
 const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
 
+const firstLine = (text = ''): string => text.split('\n')[0] ?? '';
+
 /**
  * Records of one kind by name: those of this release, which the type names one by one, and those that extensions add. What settings may
  * say, what docs list and what benches try follows from the table; nothing else names a record.
@@ -23,6 +25,7 @@ export class RecordTable<T extends object, Name extends string = string> {
     this.#records = new Map(Object.entries<T>(builtIn));
   }
 
+  /** In the order of the table; those of extensions come last. */
   get names(): string[] {
     return [...this.#records.keys()];
   }
@@ -51,7 +54,7 @@ export class RecordTable<T extends object, Name extends string = string> {
     if (!result.success) {
       const [issue] = result.error.issues;
       const at = issue?.path.length ? `.${issue.path.join('.')}` : '';
-      throw new ConfigError(`${this.kind} "${name}"${at}: ${issue?.message ?? 'is of another shape'}`);
+      throw new ConfigError(`${this.kind} "${name}"${at}: ${firstLine(issue?.message) || 'is of another shape'}`);
     }
     // As it came: a class's instance has methods that a parsed copy has not.
     this.#records.set(name, record as T);
