@@ -1,46 +1,57 @@
-/**
- * Why a message was refused. Each value is a counter in telemetry, a field of the log line and the
- * `reason` of the receipt, so the spelling is part of the wire format.
- */
-export const REJECT_REASONS = [
-  'unknown-topic',
-  'bad-identifier',
-  'too-large',
-  'not-messagepack',
-  'schema-version',
-  'schema',
-  'identity-mismatch',
-  'unknown-model',
-  'bad-signature',
-  'unknown-edge',
-  'bad-token',
-  'replay',
-  'round-closed',
-  'base-mismatch',
-  'crc-mismatch',
-  'hash-mismatch',
-  'chunk-conflict',
-  'too-many-transfers',
-  'duplicate',
-  'unknown-codec',
-  'layout-mismatch',
-  'reference-mismatch',
-  'not-wanted',
-  'payload',
-  'non-finite',
-  'storage',
-] as const;
+import { type ErrorCode, refusalCode } from './errorTable.js';
+import type { RejectReason } from './rejectReasons.js';
 
-export type RejectReason = (typeof REJECT_REASONS)[number];
+/** An error with a stable code. */
+export class CodedError extends Error {
+  override readonly name: string = 'CodedError';
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
 
 /** A message or payload that can't be accepted: typed, so that the receiver can count and answer it. */
-export class ProtocolError extends Error {
+export class ProtocolError extends CodedError {
   override readonly name = 'ProtocolError';
   constructor(
     readonly reason: RejectReason,
     message: string,
     options?: ErrorOptions,
   ) {
+    super(refusalCode(reason), message, options);
+  }
+}
+
+/** A call that a function does not take; still a RangeError, which callers of libraries look for. */
+export class ArgumentError extends RangeError {
+  override readonly name: string = 'ArgumentError';
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options?: ErrorOptions,
+  ) {
     super(message, options);
   }
+}
+
+/** What the system says where a file can't be written or read. */
+const STORAGE: ReadonlySet<unknown> = new Set([
+  'ENOSPC',
+  'EDQUOT',
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'EMFILE',
+  'ENFILE',
+  'EIO',
+]);
+
+/** The code of any error that was caught. */
+export function codeOf(error: unknown): ErrorCode {
+  if (error instanceof CodedError || error instanceof ArgumentError) return error.code;
+  const { code } = (error ?? {}) as { code?: unknown };
+  return STORAGE.has(code) ? 'ECAVG_STORAGE' : 'ECAVG_UNEXPECTED';
 }
