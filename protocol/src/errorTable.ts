@@ -10,7 +10,7 @@ export interface ErrorEntry {
  * Every error that a person or a program can meet, by its code, beside the refusals below. Codes are part of the interface: they are in logs,
  * answers and exit lines, and never change their meaning. docs/errors.md is made from this.
  */
-const GENERAL = {
+export const GENERAL_ERRORS = {
   ECAVG_CONFIG_FILE: {
     cause: 'The settings file is not there, can not be read, or holds no map of fields.',
     mend: 'Check the path given with --config, and its permissions.',
@@ -254,7 +254,7 @@ export const REFUSALS: Readonly<Record<RejectReason, ErrorEntry>> = {
 type Screaming<S extends string> = S extends `${infer A}-${infer B}` ? `${Uppercase<A>}_${Screaming<B>}` : Uppercase<S>;
 
 /** A stable name of an error, such as `ECAVG_CONFIG_FIELD`; docs/errors.md says what each means. */
-export type ErrorCode = keyof typeof GENERAL | `ECAVG_REFUSED_${Screaming<RejectReason>}`;
+export type ErrorCode = keyof typeof GENERAL_ERRORS | `ECAVG_REFUSED_${Screaming<RejectReason>}`;
 
 /** The code of a refusal: `ECAVG_REFUSED_ROUND_CLOSED` of `round-closed`. */
 export function refusalCode<R extends RejectReason>(reason: R): `ECAVG_REFUSED_${Screaming<R>}` {
@@ -263,7 +263,7 @@ export function refusalCode<R extends RejectReason>(reason: R): `ECAVG_REFUSED_$
 
 /** Every code with its cause and mend. */
 export const ERRORS = {
-  ...GENERAL,
+  ...GENERAL_ERRORS,
   ...Object.fromEntries(
     Object.entries(REFUSALS).map(([reason, entry]) => [refusalCode(reason as RejectReason), entry]),
   ),
