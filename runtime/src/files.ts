@@ -83,17 +83,6 @@ export async function readJson<T extends z.ZodType>(path: string, schema: T): Pr
   }
 }
 
-/**
- * A number for this run of a node that is larger than that of every run before, even where the clock was set back: it orders a late last
- * will against a rebirth.
- */
-export async function nextSession(path: string): Promise<number> {
-  const last = Number((await readIfThere(path))?.toString('utf8') ?? 0) || 0;
-  const session = Math.max(Date.now(), last + 1);
-  await writeDurable(path, String(session));
-  return session;
-}
-
 /** What tells that a file was changed since it was read: its time, size and inode; `none` where there is no file. */
 export async function stampOf(path: string): Promise<string> {
   try {

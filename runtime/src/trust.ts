@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { checkSigned, type Manifest, ProtocolError, type RoundMessage } from '@ecavg/protocol';
 import { z } from 'zod';
-import { readJson, writeDurable } from './files.js';
+import { StateFile } from './stateFile.js';
+import { StateFormat, unchanged } from './stateFormat.js';
 
 const trustSchema = z.object({
   /** The cloud's public key: the first one seen, or the one in the settings. */
@@ -14,11 +15,22 @@ const trustSchema = z.object({
 });
 type State = z.output<typeof trustSchema>;
 
+const trustFormat = new StateFormat({
+  kind: 'trust',
+  at: { edge: 'trust.json', region: 'upstream/trust.json' },
+  holds: 'which cloud is believed, the newest version and round seen of it, the key that is enrolled',
+  removed: 'the next cloud that is seen is believed; older messages are no replays any more',
+  format: 1,
+  encoding: 'json',
+  schema: trustSchema,
+  migrations: { 0: unchanged },
+});
+
 /** Which cloud this edge believes, and what it has seen of it. */
 export class Trust {
   #state: State;
   private constructor(
-    private readonly file: string,
+    private readonly file: StateFile<State>,
     state: State,
     private readonly configured: string | undefined,
   ) {
@@ -26,9 +38,9 @@ export class Trust {
   }
 
   static async open(folder: string, cloudKey: string | undefined): Promise<Trust> {
-    const file = join(folder, 'trust.json');
+    const file = new StateFile(join(folder, 'trust.json'), trustFormat);
     const none = { cloudKey: null, version: 0, round: 0, enrolled: null };
-    return new Trust(file, (await readJson(file, trustSchema)) ?? none, cloudKey);
+    return new Trust(file, (await file.open()) ?? none, cloudKey);
   }
 
   isEnrolled(key: string): boolean {
@@ -46,7 +58,7 @@ export class Trust {
     if (wanted !== null && wanted !== message.key) {
       throw new ProtocolError(
         'bad-signature',
-        `signed by key ${message.key}; this edge trusts ${wanted}: if the cloud was set up anew, ${this.configured ? 'change trust.cloudKey' : `remove ${this.file}`}`,
+        `signed by key ${message.key}; this edge trusts ${wanted}: if the cloud was set up anew, ${this.configured ? 'change trust.cloudKey' : `remove ${this.file.path}`}`,
       );
     }
     const { version, round } = this.#state;
@@ -67,6 +79,6 @@ export class Trust {
 
   async #save(change: Partial<State>): Promise<void> {
     this.#state = { ...this.#state, ...change };
-    await writeDurable(this.file, JSON.stringify(this.#state));
+    await this.file.write(this.#state);
   }
 }
