@@ -5,7 +5,7 @@ import type { CloudFile } from './cloudFile.js';
 import { ControlBox, type ControlRequest } from './commands/controlBox.js';
 import type { CloudConfig } from './config.js';
 import { EdgeKeys } from './fleet/edgeKeys.js';
-import { FleetHub } from './fleet/fleetConnection.js';
+import { FleetConnection } from './fleet/fleetConnection.js';
 import { FleetModel } from './fleetModel.js';
 import { Accounts } from './http/accounts.js';
 import { startHttp } from './http/server.js';
@@ -21,7 +21,8 @@ export async function startCloud(file: CloudFile, log: Logger): Promise<Service>
     await readOrCreate(join(file.dataDir, 'keys', 'cloud.pem'), () => Signer.generate().toPem()),
   );
   const telemetry = await openTelemetry(file, log);
-  const hubs: FleetHub[] = [];
+  const connections: FleetConnection[] = [];
+  const opened: FleetModel[] = [];
   const brokers = new Map<string, BrokerFigures>();
   for (const [fleet, configs] of byFleet(file.models)) {
     const topics = new Topics(fleet);
@@ -35,9 +36,10 @@ export async function startCloud(file: CloudFile, log: Logger): Promise<Service>
       const child = file.models.length > 1 ? log.child({ fleet, model: config.model.id }) : log;
       models.push(await FleetModel.open(config, { client, topics, signer, keys, telemetry }, child));
     }
-    hubs.push(new FleetHub(client, topics, models as [FleetModel, ...FleetModel[]], log));
+    opened.push(...models);
+    connections.push(new FleetConnection({ client, topics, models: models as [FleetModel, ...FleetModel[]], log }));
   }
-  const models = hubs.flatMap((h) => [...h.models]);
+  const models = opened as [FleetModel, ...FleetModel[]];
   let started = false;
   const control = async (request: ControlRequest): Promise<string> => {
     const model = models.find((m) => m.config.fleet === request.fleet && m.config.model.id === request.model);
@@ -50,10 +52,10 @@ export async function startCloud(file: CloudFile, log: Logger): Promise<Service>
     const made = await accounts.first();
     if (made) log.warn(made, 'nobody could sign in yet: made a user, whose password is in this file');
   }
-  const parts = { models: models as [FleetModel, ...FleetModel[]], telemetry, accounts, control };
+  const parts = { models, telemetry, accounts, control };
   // Before the broker is reached: people see what there is, and that it is not.
   const http = await startHttp(file.http, parts, log);
-  for (const hub of hubs) await hub.start();
+  for (const connection of connections) await connection.start();
   started = true;
   const endHealth = watchHealth(telemetry, file.dataDir, brokers, file.telemetry.healthSeconds);
   const endControl = await new ControlBox(controlFolder(file.dataDir)).serve(control, log);
@@ -72,7 +74,7 @@ export async function startCloud(file: CloudFile, log: Logger): Promise<Service>
       endHealth();
       await http.stop();
       await endControl();
-      for (const hub of hubs) await hub.stop();
+      for (const connection of connections) await connection.stop();
       await telemetry.close();
     },
   };

@@ -18,14 +18,16 @@ import type { CloudConfig } from './config.js';
 import type { EdgeKeys } from './fleet/edgeKeys.js';
 import { EdgeRecords } from './fleet/edgeRecords.js';
 import { EventLog } from './fleet/events.js';
+import type { ConnectedModel } from './fleet/fleetConnection.js';
 import { Members } from './fleet/members.js';
+import type { ServedModel } from './http/servedModel.js';
 import { admit } from './inbox/admission.js';
 import { codecOptions } from './inbox/config.js';
 import { RoundStore } from './inbox/roundStore.js';
 import { ShareStore } from './inbox/shareStore.js';
 import { type Asked, ShareInbox } from './inbox/shares.js';
 import { Slices } from './inbox/slices.js';
-import { Inbox } from './inbox/updates.js';
+import { Inbox, type InboxCounters } from './inbox/updates.js';
 import { Aggregator } from './judging/aggregator.js';
 import { Calibration } from './judging/calibration.js';
 import { Calibrator } from './judging/headTuner.js';
@@ -64,7 +66,7 @@ export interface Shared {
 }
 
 /** The aggregator of one model of one fleet. */
-export class FleetModel {
+export class FleetModel implements ConnectedModel, ServedModel {
   readonly members = new Members();
   readonly queue: SerialQueue;
 
@@ -147,7 +149,7 @@ export class FleetModel {
         layout: artifact.layout,
         slices,
         temporal,
-        admit: (c) => admit(c, store, registry, config.rounds),
+        admit: (c) => admit(c, store, { ...config.rounds, staleness: (sha256) => registry.staleness(sha256) }),
       },
       store,
       keys,
@@ -230,6 +232,18 @@ export class FleetModel {
     );
   }
 
+  get id(): string {
+    return this.config.model.id;
+  }
+
+  get finished(): boolean {
+    return this.rounds.finished;
+  }
+
+  get counters(): InboxCounters {
+    return this.inbox.counters;
+  }
+
   /** Whether the broker is reached: without it nothing is known of the gateways but what was. */
   get connected(): boolean {
     return this.client.connected;
@@ -244,6 +258,26 @@ export class FleetModel {
   /** Says everything again: a broker that restarted may have lost what it retained. */
   repeat(): Promise<void> {
     return this.publisher.repeat();
+  }
+
+  link(connected: boolean): void {
+    this.events.emit('link', { connected });
+  }
+
+  enrol(topic: string, payload: Uint8Array): Promise<void> {
+    return this.inbox.enrol(topic, payload);
+  }
+
+  update(topic: string, payload: Uint8Array): Promise<void> {
+    return this.inbox.take(topic, payload);
+  }
+
+  share(topic: string, payload: Uint8Array): Promise<void> {
+    return this.shares.take(topic, payload);
+  }
+
+  reject(topic: string, error: unknown): void {
+    this.inbox.reject(topic, error);
   }
 
   /** The edge follows this model, or followed it. */

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { readJson, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
-import type { RoundState } from '../inbox/roundStore.js';
 import type { EdgeRecord } from './selection.js';
 
 const count = z.int().min(0).default(0);
@@ -52,7 +51,7 @@ export class EdgeRecords {
 
   /** Takes in who was asked and who answered with what, and writes it down. */
   async closed(
-    { round, participants }: Pick<RoundState, 'round' | 'participants'>,
+    { round, participants }: { readonly round: number; readonly participants: readonly string[] },
     updates: readonly { edge: string; samples: number; metrics: Readonly<Record<string, number>> }[],
   ): Promise<void> {
     for (const edge of participants) {

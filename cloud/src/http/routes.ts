@@ -3,14 +3,14 @@ import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { ControlRequest } from '../commands/controlBox.js';
-import type { FleetModel } from '../fleetModel.js';
 import type { TelemetrySink } from '../telemetry/points.js';
 import type { Access } from './access.js';
 import * as schema from './schema.js';
+import type { ServedModel } from './servedModel.js';
 import { edgeAnswer, modelAnswer, stateAnswer, versionAnswer } from './views.js';
 
 export interface RouteParts {
-  readonly models: readonly [FleetModel, ...FleetModel[]];
+  readonly models: readonly [ServedModel, ...ServedModel[]];
   readonly telemetry: TelemetrySink;
   /** Carries a command out; throws ConfigError where it can't be. */
   control(request: ControlRequest): Promise<string>;
@@ -39,7 +39,7 @@ export function addRoutes(
   log: Logger,
 ): void {
   const app = plain.withTypeProvider<ZodTypeProvider>();
-  const find = ({ fleet, model }: schema.Which): FleetModel => {
+  const find = ({ fleet, model }: schema.Which): ServedModel => {
     const found = models.find(
       (m) => (fleet ?? m.config.fleet) === m.config.fleet && (model ?? m.config.model.id) === m.config.model.id,
     );

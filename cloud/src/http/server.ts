@@ -8,6 +8,7 @@ import type { Accounts } from './accounts.js';
 import { type HttpConfig, LOOPBACK } from './config.js';
 import { addPages } from './pages.js';
 import { addRoutes, type RouteParts } from './routes.js';
+import { figuresOf } from './views.js';
 
 export interface HttpParts extends RouteParts {
   readonly accounts: Accounts;
@@ -83,7 +84,7 @@ async function createHttp(
   await app.register(swagger, { openapi: OPENAPI as never, transform: jsonSchemaTransform });
   await addPages(app);
   app.get('/healthz', { config: { needs: 'none' }, schema: { hide: true } }, () => ({ status: 'ok' }));
-  const metrics = cloudMetrics(parts.models);
+  const metrics = cloudMetrics(() => parts.models.map(figuresOf));
   app.get('/metrics', { config: { needs: 'viewer' }, schema: { hide: true } }, async (_request, reply) =>
     reply.type(metrics.contentType).send(await metrics.metrics()),
   );
