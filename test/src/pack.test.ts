@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Watcher } from 'ecavg';
@@ -27,6 +27,29 @@ function run(cwd: string, command: string, ...args: string[]): string {
   return execFileSync(command, args, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
+/** Every source map that a package's files name is packed with them, and holds its sources. */
+function checkSourceMaps(folder: string): void {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((e) => e.isFile() && /\.(js|ts|map)$/.test(e.name))
+    .map((e) => join(e.parentPath, e.name));
+  assert.ok(files.some((f) => f.endsWith('.js.map')));
+  for (const file of files) {
+    const text = readFileSync(file, 'utf8');
+    if (file.endsWith('.map')) {
+      const { sources, sourcesContent = [] } = JSON.parse(text) as { sources: string[]; sourcesContent?: string[] };
+      assert.ok(sources.length > 0 && sources.every((_, i) => sourcesContent[i]), `${file} has no sources inside`);
+      continue;
+    }
+    const [, map] = /^\/\/# sourceMappingURL=(.+)$/m.exec(text) ?? [];
+    assert.ok(map === undefined || existsSync(join(dirname(file), map)), `${file} names ${map}, which is not packed`);
+  }
+}
+
+/** What a program prints that imports a part of a package as a stranger does: how many names there are, and whether ONNX Runtime came. */
+const importing = (name: string): string =>
+  `import('${name}').then((m) => console.log(Object.keys(m).length, ` +
+  `Object.keys(require.cache).some((f) => f.includes('onnxruntime'))))`;
+
 test('each package, packed, installs in an empty folder and starts', { timeout: 300_000 }, (t) =>
   withFleet(1, async (fleet) => {
     const packed = join(fleet.folder, 'packed');
@@ -48,16 +71,19 @@ test('each package, packed, installs in an empty folder and starts', { timeout: 
       run(home, 'npm', 'install', ...flags, ...[p, ...NEEDS[p]].map(tarball));
       const megabytes = Number(run(home, 'du', '-sk', 'node_modules').split('\t')[0]) / 1000;
       t.diagnostic(`${name(p)}: ${megabytes.toFixed(0)} MB installed`);
+      checkSourceMaps(join(home, 'node_modules', name(p)));
       return home;
     };
     for (const p of ['protocol', 'runtime', 'models'] as const) {
-      const count = run(
-        install(p),
-        process.execPath,
-        '-e',
-        `import('${name(p)}').then((m) => console.log(Object.keys(m).length))`,
-      );
-      assert.ok(Number(count) > 5, `${p} exports ${count}`);
+      const home = install(p);
+      const parts = p === 'models' ? ['', '/autodiff', '/train', '/data', '/zoo'] : [''];
+      for (const part of parts) {
+        const [count, runtime] = run(home, process.execPath, '-e', importing(name(p) + part))
+          .trim()
+          .split(' ');
+        assert.ok(Number(count) > (part === '/zoo' ? 1 : 5), `${p}${part} exports ${count}`);
+        assert.equal(runtime, 'false', `${p}${part} loads ONNX Runtime before it is needed`);
+      }
     }
     const cli = install('cli');
     assert.match(run(cli, 'npx', 'ecavg', 'plan', '--gateways', '20'), /a gateway, a month/);

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { prepareArtifact } from '../artifact.js';
 import { Random } from '../random.js';
 import { Evaluator } from '../train/evaluator.js';
-import { ZOO, zooModel } from '../zoo/index.js';
+import { ZOO, zooModel } from '../zoo/zoo.js';
 import { assign } from './assign.js';
 import { permutationGroups } from './groups.js';
 import { canMove, matchWeights, permute } from './match.js';

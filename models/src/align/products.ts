@@ -1,6 +1,6 @@
 import { GraphBuilder } from '../onnx/builder.js';
 import { DataType, serializeModel } from '../onnx/model.js';
-import { ort } from '../onnx/runtime.js';
+import { floatTensorOf, type InferenceSession } from '../onnx/runtime.js';
 import { openSession } from '../onnx/session.js';
 
 /** From so many multiplications on, ONNX Runtime is worth the call; below, sums are in double precision. */
@@ -8,7 +8,7 @@ const LARGE = 1 << 22;
 
 /** Inner products of all rows of one matrix with all rows of another: A B^T. */
 export class Products {
-  #session: ort.InferenceSession | undefined;
+  #session: InferenceSession | undefined;
 
   constructor(private readonly threads: number) {}
 
@@ -17,8 +17,8 @@ export class Products {
     if (n * n * k < LARGE) return addPlain(a, b, n, k, sums);
     this.#session ??= await openSession(graph(), this.threads, 'a matrix product');
     const out = await this.#session.run({
-      a: new ort.Tensor('float32', a, [n, k]),
-      b: new ort.Tensor('float32', b, [n, k]),
+      a: floatTensorOf(a, [n, k]),
+      b: floatTensorOf(b, [n, k]),
     });
     const product = out.c?.data as Float32Array;
     for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (product[i] as number);

@@ -4,7 +4,7 @@ import { prepareArtifact } from '../artifact.js';
 import { Random } from '../random.js';
 import { Evaluator } from '../train/evaluator.js';
 import { OrtTrainer } from '../train/ortTrainer.js';
-import { zooModel } from '../zoo/index.js';
+import { zooModel } from '../zoo/zoo.js';
 import { gather, sliceArtifact, sliceModel } from './slice.js';
 
 const CASES = [

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { GraphBuilder } from '../onnx/builder.js';
 import { DataType, ModelError, serializeModel } from '../onnx/model.js';
-import { ort } from '../onnx/runtime.js';
+import { floatTensorOf, intTensorOf, type Tensor } from '../onnx/runtime.js';
 import { openSession } from '../onnx/session.js';
 import { type Batch, type Case, cases, makeCase, volume } from './gradients.cases.js';
 import { type TrainingInfo, trainingInfo } from './info.js';
@@ -18,12 +18,12 @@ async function check(c: Case): Promise<void> {
   const session = await openSession(serializeModel(graph), 1, 'case');
   const feeds = fixedFeeds(info, batch(info));
   const run = async (values: ReadonlyMap<string, Float32Array>) => {
-    const all: Record<string, ort.Tensor> = { ...feeds };
+    const all: Record<string, Tensor> = { ...feeds };
     for (const { name, shape } of [...info.parameters, ...info.buffers]) {
-      all[name] = new ort.Tensor('float32', values.get(name) as Float32Array, [...shape]);
+      all[name] = floatTensorOf(values.get(name) as Float32Array, shape);
     }
     for (const { name, shape } of info.state) {
-      all[name] = new ort.Tensor('float32', new Float32Array(volume(shape)), [...shape]);
+      all[name] = floatTensorOf(new Float32Array(volume(shape)), shape);
     }
     return session.run(all);
   };
@@ -47,12 +47,12 @@ async function check(c: Case): Promise<void> {
   await session.release();
 }
 
-function fixedFeeds(info: TrainingInfo, { x, y, weight, masks }: Batch): Record<string, ort.Tensor> {
-  const float = (data: Float32Array, shape: readonly number[]) => new ort.Tensor('float32', data, [...shape]);
+function fixedFeeds(info: TrainingInfo, { x, y, weight, masks }: Batch): Record<string, Tensor> {
+  const float = floatTensorOf;
   return {
     ...Object.fromEntries(info.masks.map(({ name, shape }) => [name, float(masks.get(name) as Float32Array, shape)])),
     x: float(x, info.input.shape),
-    [STEP.target]: y instanceof Int32Array ? new ort.Tensor('int32', y, [y.length]) : float(y, info.output.shape),
+    [STEP.target]: y instanceof Int32Array ? intTensorOf(y, [y.length]) : float(y, info.output.shape),
     [STEP.weight]: float(weight, [weight.length]),
     [STEP.learningRate]: float(Float32Array.of(0), []),
     [STEP.momentum]: float(Float32Array.of(0), []),

@@ -4,7 +4,7 @@ import { makeLayout } from '@ecavg/protocol';
 import { prepareArtifact } from '../artifact.js';
 import { headTensors } from '../autodiff/tensors.js';
 import { Evaluator } from '../train/evaluator.js';
-import { ZOO, zooModel } from '../zoo/index.js';
+import { ZOO, zooModel } from '../zoo/zoo.js';
 import { cutModel, headInput } from './cut.js';
 import { ModelError } from './model.js';
 

@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { ValueInfoProtoSchema } from '../gen/onnx_pb.js';
 import { intData, ModelError, type ModelProto, makeNode, type NodeProto, serializeModel } from './model.js';
-import { ort } from './runtime.js';
+import { floatTensorOf, loadRuntime, type Tensor } from './runtime.js';
 import { openSession } from './session.js';
 
 /** What running a graph once told about its tensors. */
@@ -34,7 +34,8 @@ export async function probeModel(model: ModelProto, inputName: string, inputShap
   }
   shapes.set(inputName, inputShape);
   const names = graph.node.flatMap((n) => n.output).filter((n) => n !== '');
-  const feeds = { [inputName]: zeros(inputShape) };
+  await loadRuntime();
+  const feeds = { [inputName]: floatTensorOf(new Float32Array(product(inputShape)), inputShape) };
   const sizes = await runOnce(
     model,
     // In this order ONNX Runtime asks for each shape as soon as it can, and lets go of the tensor.
@@ -62,15 +63,13 @@ export async function probeModel(model: ModelProto, inputName: string, inputShap
 }
 
 const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
-const zeros = (dims: readonly number[]): ort.Tensor =>
-  new ort.Tensor('float32', new Float32Array(product(dims)), [...dims]);
 
 /** Runs the graph with other outputs: tensors of its own by name, or what added nodes make. */
 async function runOnce(
   model: ModelProto,
   outputs: readonly (string | NodeProto)[],
-  feeds: Record<string, ort.Tensor>,
-): Promise<Record<string, ort.Tensor>> {
+  feeds: Record<string, Tensor>,
+): Promise<Record<string, Tensor>> {
   if (outputs.length === 0) return {};
   const graph = model.graph as NonNullable<ModelProto['graph']>;
   const added = outputs.filter((o) => typeof o !== 'string');

@@ -1,5 +1,5 @@
 import { ModelError } from './model.js';
-import { ort } from './runtime.js';
+import { type InferenceSession, loadRuntime } from './runtime.js';
 
 /**
  * Opens an ONNX Runtime session on the CPU. `threads` is the whole of its parallelism: factory gateways
@@ -9,10 +9,11 @@ export async function openSession(
   bytes: Uint8Array,
   threads: number,
   what: string,
-  options: ort.InferenceSession.SessionOptions = {},
-): Promise<ort.InferenceSession> {
+  options: InferenceSession.SessionOptions = {},
+): Promise<InferenceSession> {
+  const { InferenceSession } = await loadRuntime();
   try {
-    return await ort.InferenceSession.create(bytes, {
+    return await InferenceSession.create(bytes, {
       executionProviders: ['cpu'],
       intraOpNumThreads: threads,
       interOpNumThreads: 1,

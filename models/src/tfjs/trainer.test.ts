@@ -11,7 +11,7 @@ import { createTrainer } from '../train/engine.js';
 import { regularised } from '../train/models.cases.js';
 import { OrtTrainer } from '../train/ortTrainer.js';
 import type { Trainer } from '../train/types.js';
-import { zooModel } from '../zoo/index.js';
+import { zooModel } from '../zoo/zoo.js';
 import { TfjsTrainer } from './trainer.js';
 
 const data = simulateVibration({ sites: 1, recordingsPerSite: 8, windowsPerRecording: 3, seed: 1 });

@@ -2,7 +2,7 @@ import type { Layout } from '@ecavg/protocol';
 import { CLASS_LOSSES, type Loss, SOFT_LOSS } from '../autodiff/losses.js';
 import { sampleSize, type View } from '../data/dataset.js';
 import { ModelError, type ModelProto, serializeModel } from '../onnx/model.js';
-import { ort } from '../onnx/runtime.js';
+import { floatTensorOf, type InferenceSession, type Tensor } from '../onnx/runtime.js';
 import { openSession } from '../onnx/session.js';
 import { withWeightInputs } from '../weights.js';
 import type { Evaluation } from './types.js';
@@ -12,7 +12,7 @@ const BATCH = 256;
 /** Evaluates any weights of one architecture with one session; the batch may have any size. */
 export class Evaluator {
   private constructor(
-    private readonly session: ort.InferenceSession,
+    private readonly session: InferenceSession,
     private readonly layout: Layout,
     private readonly inputName: string,
     private readonly outputName: string,
@@ -37,9 +37,9 @@ export class Evaluator {
 
   /** Outputs of `count` samples in `x` (row-major), flat. */
   async run(weights: Float32Array, x: Float32Array, shape: readonly number[]): Promise<Float32Array> {
-    const feeds: Record<string, ort.Tensor> = { [this.inputName]: new ort.Tensor('float32', x, [...shape]) };
+    const feeds: Record<string, Tensor> = { [this.inputName]: floatTensorOf(x, shape) };
     for (const { name, shape: dims, offset, length } of this.layout.tensors) {
-      feeds[name] = new ort.Tensor('float32', weights.subarray(offset, offset + length), [...dims]);
+      feeds[name] = floatTensorOf(weights.subarray(offset, offset + length), dims);
     }
     const out = await this.session.run(feeds);
     return out[this.outputName]?.data as Float32Array;

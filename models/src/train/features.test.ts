@@ -7,7 +7,7 @@ import { simulateVibration } from '../data/vibration.js';
 import { GraphBuilder } from '../onnx/builder.js';
 import { DataType, ModelError, type ModelProto } from '../onnx/model.js';
 import { Random } from '../random.js';
-import { ZOO, zooModel } from '../zoo/index.js';
+import { ZOO, zooModel } from '../zoo/zoo.js';
 import { regularised } from './models.cases.js';
 import { OrtTrainer } from './ortTrainer.js';
 

@@ -3,14 +3,13 @@ import { type TrainingInfo, trainingInfo, trainingLayout } from '../autodiff/inf
 import { STEP } from '../autodiff/step.js';
 import type { View } from '../data/dataset.js';
 import { ModelError, parseModel } from '../onnx/model.js';
-import { type InferenceSession, ort, type Tensor } from '../onnx/runtime.js';
+import { floatTensorOf as float, type InferenceSession, intTensorOf, type Tensor } from '../onnx/runtime.js';
 import { openSession } from '../onnx/session.js';
 import { type Engine, runTraining } from './loop.js';
 import type { StepExtra, StepResult, Trainer, TrainOptions, TrainResult } from './types.js';
 
 type Tensors = Record<string, Tensor>;
 
-const float = (data: Float32Array, shape: readonly number[]) => new ort.Tensor('float32', data, [...shape]);
 const scalar = (value: number) => float(Float32Array.of(value), []);
 
 /**
@@ -71,7 +70,7 @@ export class OrtTrainer implements Trainer, Engine {
     const feeds: Tensors = {
       ...this.#state,
       [input.name]: float(x, input.shape),
-      [STEP.target]: y instanceof Int32Array ? new ort.Tensor('int32', y, [batch]) : float(y, output.shape),
+      [STEP.target]: y instanceof Int32Array ? intTensorOf(y, [batch]) : float(y, output.shape),
       [STEP.weight]: float(weight, [batch]),
       [STEP.learningRate]: scalar(learningRate),
     };

@@ -2,7 +2,7 @@ import { CLASS_LOSSES, type Loss, SOFT_LOSS } from '../autodiff/losses.js';
 import { sampleSize, type View } from '../data/dataset.js';
 import { inspectModel } from '../onnx/inspect.js';
 import { parseModel } from '../onnx/model.js';
-import { ort } from '../onnx/runtime.js';
+import { floatTensorOf, type InferenceSession } from '../onnx/runtime.js';
 import { openSession } from '../onnx/session.js';
 import { meanSquares } from './evaluator.js';
 
@@ -20,7 +20,7 @@ export interface Prediction {
 /** One version of a model in service: its weights are part of the session, so that the runtime lays them out once. */
 export class Predictor {
   private constructor(
-    private readonly session: ort.InferenceSession,
+    private readonly session: InferenceSession,
     private readonly input: string,
     private readonly output: string,
     /** Of one sample. */
@@ -46,7 +46,7 @@ export class Predictor {
 
   /** @param x `count` samples, one after another. */
   async predict(x: Float32Array, count: number): Promise<Prediction[]> {
-    const feeds = { [this.input]: new ort.Tensor('float32', x, [count, ...this.shape]) };
+    const feeds = { [this.input]: floatTensorOf(x, [count, ...this.shape]) };
     const out = (await this.session.run(feeds))[this.output]?.data as Float32Array;
     const width = out.length / count;
     return Array.from({ length: count }, (_, i) => {

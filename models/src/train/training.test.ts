@@ -5,7 +5,7 @@ import type { DataSet, View } from '../data/dataset.js';
 import { ModelError, parseModel, serializeModel } from '../onnx/model.js';
 import { Random } from '../random.js';
 import { extractWeights } from '../weights.js';
-import { zooModel } from '../zoo/index.js';
+import { zooModel } from '../zoo/zoo.js';
 import { Evaluator } from './evaluator.js';
 import { OrtTrainer } from './ortTrainer.js';
 

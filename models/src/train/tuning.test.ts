@@ -4,7 +4,7 @@ import { prepareArtifact } from '../artifact.js';
 import { everything, joinViews, rowsData, withTargets } from '../data/rows.js';
 import { ModelError } from '../onnx/model.js';
 import { Random } from '../random.js';
-import { zooModel } from '../zoo/index.js';
+import { zooModel } from '../zoo/zoo.js';
 import { scheduled } from './loop.js';
 import { OrtTrainer } from './ortTrainer.js';
 
