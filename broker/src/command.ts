@@ -1,14 +1,11 @@
-import { daemonCommand } from '@ecavg/runtime';
+import { daemonCommand } from '@ecavg/runtime/commandLine';
 import type { Command } from 'commander';
-import { startBroker } from './broker.js';
-import { brokerConfigSchema } from './config.js';
 import { brokerSubcommands } from './userCommands.js';
 
 export function brokerCommand(): Command {
   const command = daemonCommand({
     name: 'broker',
     description: 'run the MQTT broker',
-    schema: brokerConfigSchema,
     envPrefix: 'ECAVG_BROKER_',
     example: `
 listen:                     # plain MQTT; on the loopback it needs no users
@@ -25,7 +22,10 @@ usersFile: /etc/ecavg/broker/users.json
 persistence:
   kind: disk
   dataDir: /var/lib/ecavg/broker`,
-    start: startBroker,
+    load: async () => ({
+      schema: (await import('./config.js')).brokerConfigSchema,
+      start: async (config, log) => (await import('./broker.js')).startBroker(config, log),
+    }),
   });
   for (const sub of brokerSubcommands()) command.addCommand(sub);
   return command;

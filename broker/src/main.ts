@@ -1,4 +1,4 @@
-import { runCommand } from '@ecavg/runtime';
+import { runCommand } from '@ecavg/runtime/commandLine';
 import { brokerCommand } from './command.js';
 
 await runCommand(brokerCommand());

@@ -1,11 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { ConfigError, DAY_MS, duration, loadConfig } from '@ecavg/runtime';
+import { ConfigError, DAY_MS, duration } from '@ecavg/runtime/commandLine';
 import { Command } from 'commander';
 import { ROLES } from './acl.js';
-import { brokerConfigSchema } from './config.js';
-import { issueClientCertificate, renewServerCertificate, setUp } from './setup.js';
-import { Users } from './users.js';
+import type { Users } from './users.js';
 
 interface Flags {
   readonly config?: string;
@@ -20,6 +18,11 @@ interface Flags {
 }
 
 async function usersOf(command: Command): Promise<{ users: Users; flags: Flags }> {
+  const [{ loadConfig }, { brokerConfigSchema }, { Users }] = await Promise.all([
+    import('@ecavg/runtime'),
+    import('./config.js'),
+    import('./users.js'),
+  ]);
   const flags = command.optsWithGlobals<Flags>();
   const { usersFile } = await loadConfig(brokerConfigSchema, {
     file: flags.config,
@@ -133,6 +136,7 @@ export function brokerSubcommands(): Command[] {
       .action(async (_: object, self: Command) => {
         const flags = self.optsWithGlobals<Flags>();
         const hosts = flags.host?.length ? flags.host : ['localhost', '127.0.0.1'];
+        const { setUp } = await import('./setup.js');
         const made = await setUp(resolve(flags.dir ?? './broker'), hosts, flags.user ?? 'admin');
         say(`user ${made.user}; the password is said only here:`);
         out(made.password);
@@ -151,6 +155,7 @@ export function brokerSubcommands(): Command[] {
       .action(async (name: string | undefined, _: object, self: Command) => {
         const flags = self.optsWithGlobals<Flags>();
         const folder = resolve(flags.dir ?? './broker');
+        const { issueClientCertificate, renewServerCertificate } = await import('./setup.js');
         if (name !== undefined) return out(await issueClientCertificate(folder, name));
         await renewServerCertificate(folder, flags.host?.length ? flags.host : ['localhost', '127.0.0.1']);
         say("the server's certificate is renewed; a running broker takes it at once");

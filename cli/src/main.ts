@@ -1,15 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { brokerCommand } from '@ecavg/broker';
-import { cloudCommand } from '@ecavg/cloud';
-import { edgeCommand } from '@ecavg/edge';
-import { runCommand } from '@ecavg/runtime';
+import { addCommands, runCommand } from '@ecavg/runtime/commandLine';
 import { Command } from 'commander';
-import { demoCommand } from './demo/command.js';
-import { doctorCommand } from './doctor.js';
-import { modelCommand } from './model.js';
-import { planCommand } from './plan/command.js';
-import { reportCommand } from './report/command.js';
-import { reproduceCommand } from './reproduce/command.js';
+import { COMMANDS } from './commands.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -34,17 +26,5 @@ Examples:
   ecavg report --config cloud.yaml what a fleet's rounds have brought, as a page with plots
   ecavg doctor                     what is installed and what works`,
   );
-for (const command of [
-  demoCommand(),
-  brokerCommand(),
-  cloudCommand(),
-  edgeCommand(),
-  modelCommand(),
-  reproduceCommand(),
-  planCommand(),
-  reportCommand(),
-  doctorCommand(),
-]) {
-  program.addCommand(command);
-}
+await addCommands(program, COMMANDS, process.argv.slice(2));
 await runCommand(program);

@@ -3,8 +3,7 @@ export { type ServerOptions, type ServerState, serverStep } from './aggregation/
 export { startCloud } from './cloud.js';
 export type { CloudFile } from './cloudFile.js';
 export { cloudCommand } from './commands/cloud.js';
-export { modelOf } from './commands/control.js';
-export { readCloudFile } from './commands/subcommand.js';
+export { modelOf, readCloudFile } from './commands/settings.js';
 export { type CloudConfig, cloudConfigSchema } from './config.js';
 export type { CloudEvent } from './fleet/events.js';
 export { References } from './inbox/references.js';

@@ -1,4 +1,4 @@
-import { runCommand } from '@ecavg/runtime';
+import { runCommand } from '@ecavg/runtime/commandLine';
 import { cloudCommand } from './commands/cloud.js';
 
 await runCommand(cloudCommand());

@@ -1,7 +1,6 @@
-import { daemonCommand, loadConfig } from '@ecavg/runtime';
+import { daemonCommand } from '@ecavg/runtime/commandLine';
 import type { Command } from 'commander';
-import { edgeConfigSchema } from './config.js';
-import { startEdge } from './edge.js';
+import type { EdgeConfig } from './config.js';
 import { edgeSubcommands } from './install/commands.js';
 
 const ENV_PREFIX = 'ECAVG_EDGE_';
@@ -29,11 +28,15 @@ data:
       node: line-1
       channels: { temperature: { device: press, metric: Temperature } }`;
 
+async function settingsOf(file: string | undefined): Promise<EdgeConfig> {
+  const [{ loadConfig }, { edgeConfigSchema }] = await Promise.all([import('@ecavg/runtime'), import('./config.js')]);
+  return loadConfig(edgeConfigSchema, { file, env: { prefix: ENV_PREFIX, variables: process.env } });
+}
+
 export function edgeCommand(): Command {
   const command = daemonCommand({
     name: 'edge',
     description: 'run a gateway: train on local data, send updates, take new versions',
-    schema: edgeConfigSchema,
     envPrefix: ENV_PREFIX,
     example: `
 fleet: plant-1
@@ -46,11 +49,12 @@ data:
   dataset: mnist
   gateways: 8
   index: 0`,
-    start: startEdge,
+    load: async () => ({
+      schema: (await import('./config.js')).edgeConfigSchema,
+      start: async (config, log) => (await import('./edge.js')).startEdge(config, log),
+    }),
   });
   command.addHelpText('after', MORE);
-  const load = (file: string | undefined) =>
-    loadConfig(edgeConfigSchema, { file, env: { prefix: ENV_PREFIX, variables: process.env } });
-  for (const sub of edgeSubcommands(load)) command.addCommand(sub);
+  for (const sub of edgeSubcommands(settingsOf)) command.addCommand(sub);
   return command;
 }

@@ -1,4 +1,4 @@
-import { runCommand } from '@ecavg/runtime';
+import { runCommand } from '@ecavg/runtime/commandLine';
 import { edgeCommand } from './command.js';
 
 await runCommand(edgeCommand());

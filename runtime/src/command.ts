@@ -1,27 +1,33 @@
 import { Command } from 'commander';
 import type { z } from 'zod';
-import { loadConfig, printConfig } from './config.js';
-import { runDaemon, type Service } from './daemon.js';
+import type { Service } from './daemon.js';
 import { ConfigError, EXIT } from './errors.js';
 import type { ExtensionTables } from './extensions.js';
-import { createLogger, type Logger, type logSchema } from './logger.js';
+import type { Logger, logSchema } from './logger.js';
 
-export interface DaemonSpec<T extends z.ZodType<{ log: z.output<typeof logSchema> }>> {
+type LogSettings = { log: z.output<typeof logSchema> };
+
+export interface DaemonSpec<T extends z.ZodType<LogSettings>> {
   /** Name of the subcommand. */
   readonly name: string;
   readonly description: string;
-  readonly schema: T;
   /** Prefix of the environment variables that override fields, such as ECAVG_EDGE_. */
   readonly envPrefix: string;
-  /** What extensions may add to; see extensions.ts. */
-  readonly extensions?: ExtensionTables;
   /** A config file that works, shown by --help. */
   readonly example: string;
+  /** What runs, imported when it does: help and subcommands must not wait for a daemon's libraries. */
+  load(): Promise<DaemonParts<T>>;
+}
+
+export interface DaemonParts<T extends z.ZodType<LogSettings>> {
+  readonly schema: T;
+  /** What extensions may add to; see extensions.ts. */
+  readonly extensions?: ExtensionTables;
   start(config: z.output<T>, log: Logger): Promise<Service>;
 }
 
 /** The command that runs a daemon: the same for `ecavg edge` and the package's own `ecavg-edge`. */
-export function daemonCommand<T extends z.ZodType<{ log: z.output<typeof logSchema> }>>(spec: DaemonSpec<T>): Command {
+export function daemonCommand<T extends z.ZodType<LogSettings>>(spec: DaemonSpec<T>): Command {
   return new Command(spec.name)
     .description(spec.description)
     .option('-c, --config <file>', 'YAML file with the settings')
@@ -38,17 +44,22 @@ ${spec.example.trim().replace(/^/gm, '  ')}
 Exit codes: 0 stopped by a signal, 1 failed, 2 wrong settings.`,
     )
     .action(async (options: { config?: string; printConfig?: boolean }) => {
-      const config = await loadConfig(spec.schema, {
+      const [{ schema, extensions, start }, { loadConfig, printConfig }] = await Promise.all([
+        spec.load(),
+        import('./config.js'),
+      ]);
+      const config = await loadConfig(schema, {
         file: options.config,
         env: { prefix: spec.envPrefix, variables: process.env },
-        ...(spec.extensions && { extensions: spec.extensions }),
+        ...(extensions && { extensions }),
       });
       if (options.printConfig) {
         process.stdout.write(printConfig(config));
         return;
       }
+      const [{ createLogger }, { runDaemon }] = await Promise.all([import('./logger.js'), import('./daemon.js')]);
       const log = createLogger(spec.name, config.log);
-      await runDaemon(log, () => spec.start(config, log));
+      await runDaemon(log, () => start(config, log));
     });
 }
 

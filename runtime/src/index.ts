@@ -1,4 +1,4 @@
-export { type DaemonSpec, daemonCommand, runCommand } from './command.js';
+export { type DaemonParts, type DaemonSpec, daemonCommand, runCommand } from './command.js';
 export { type ConfigSources, CREDENTIALS, loadConfig, printConfig, withoutCredentials } from './config.js';
 export { runDaemon, type Service } from './daemon.js';
 export { checkDataFolder, openDataFolder } from './dataFolder.js';

@@ -1,16 +1,19 @@
 import { readFileSync } from 'node:fs';
-import { ConfigError } from '@ecavg/runtime';
+import { ConfigError } from '@ecavg/runtime/commandLine';
 import { Command, Option } from 'commander';
-import { Accounts, ROLES, type Role } from '../http/accounts.js';
-import { type CloudFlags, cloudSubcommand, readCloudFile } from './subcommand.js';
+import type { Accounts } from '../http/accounts.js';
+import { ROLES, type Role } from '../http/roles.js';
+import { type CloudFlags, cloudSubcommand } from './subcommand.js';
 
 interface Flags extends CloudFlags {
   readonly role: Role;
   readonly passwordFile?: string;
 }
 
-const open = async (command: Command): Promise<Accounts> =>
-  Accounts.open((await readCloudFile(command.optsWithGlobals<CloudFlags>())).dataDir);
+async function open(command: Command): Promise<Accounts> {
+  const [{ readCloudFile }, { Accounts }] = await Promise.all([import('./settings.js'), import('../http/accounts.js')]);
+  return Accounts.open((await readCloudFile(command.optsWithGlobals<CloudFlags>())).dataDir);
+}
 
 const role = (): Option =>
   new Option('--role <role>', 'viewer: sees everything; operator: also rolls back and pins')

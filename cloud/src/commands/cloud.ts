@@ -1,8 +1,5 @@
-import { daemonCommand } from '@ecavg/runtime';
+import { daemonCommand } from '@ecavg/runtime/commandLine';
 import { type Command, Option } from 'commander';
-import { startCloud } from '../cloud.js';
-import { cloudFileSchema } from '../cloudFile.js';
-import { startRegional } from '../regional/regional.js';
 import { accountCommands } from './accounts.js';
 import { controlCommands } from './control.js';
 import { edgeKeyCommands } from './edgeKeys.js';
@@ -38,7 +35,6 @@ export function cloudCommand(): Command {
   const command = daemonCommand({
     name: 'cloud',
     description: 'run the aggregator of one or several models: rounds, averaging, fine-tuning, guard, dashboard',
-    schema: cloudFileSchema,
     envPrefix: 'ECAVG_CLOUD_',
     example: `
 fleet: plant-1
@@ -56,7 +52,13 @@ rounds:
 telemetry:
   influx:            # leave out for the embedded store
     url: http://127.0.0.1:8086`,
-    start: (config, log) => (config.role === 'regional' ? startRegional(config, log) : startCloud(config, log)),
+    load: async () => ({
+      schema: (await import('../cloudFile.js')).cloudFileSchema,
+      start: async (config, log) =>
+        config.role === 'regional'
+          ? (await import('../regional/regional.js')).startRegional(config, log)
+          : (await import('../cloud.js')).startCloud(config, log),
+    }),
   });
   command.addHelpText('after', MORE);
   command.addOption(

@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { type Logger, readJson, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 
+/** Where commands to a running cloud are left. */
+export const controlFolder = (dataDir: string): string => join(dataDir, 'control');
+
 const requestSchema = z.object({
   fleet: z.string(),
   model: z.string(),

@@ -1,14 +1,18 @@
 import { join } from 'node:path';
-import { ConfigError, DAY_MS, duration } from '@ecavg/runtime';
+import { ConfigError, DAY_MS, duration } from '@ecavg/runtime/commandLine';
 import type { Command } from 'commander';
-import { EdgeKeys } from '../fleet/edgeKeys.js';
-import { type CloudFlags, cloudSubcommand, readCloudFile } from './subcommand.js';
+import type { EdgeKeys } from '../fleet/edgeKeys.js';
+import { type CloudFlags, cloudSubcommand } from './subcommand.js';
 
 interface Flags extends CloudFlags {
   readonly fleet?: string;
 }
 
 async function keysOf(flags: Flags): Promise<EdgeKeys> {
+  const [{ readCloudFile }, { EdgeKeys }] = await Promise.all([
+    import('./settings.js'),
+    import('../fleet/edgeKeys.js'),
+  ]);
   const file = await readCloudFile(flags);
   const model = file.models.find((m) => flags.fleet === undefined || m.fleet === flags.fleet);
   if (!model) throw new ConfigError(`no fleet ${flags.fleet}: there are ${file.models.map((m) => m.fleet).join(', ')}`);

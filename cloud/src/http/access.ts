@@ -3,8 +3,9 @@ import type { Logger } from '@ecavg/runtime';
 import cookie from '@fastify/cookie';
 import rateLimit from '@fastify/rate-limit';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { type Accounts, mayAct, type Role } from './accounts.js';
+import type { Accounts } from './accounts.js';
 import type { HttpConfig } from './config.js';
+import { mayAct, type Role } from './roles.js';
 import type { SessionAnswer } from './schema.js';
 
 declare module 'fastify' {

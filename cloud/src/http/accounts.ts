@@ -3,14 +3,9 @@ import { join } from 'node:path';
 import { sha256Hex } from '@ecavg/protocol';
 import { ConfigError, hashPassword, isPassword, newPassword, readJson, stampOf, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
+import { ROLES, type Role } from './roles.js';
 
-/** viewer: sees everything. operator: also rolls back, pins and lets go. */
-export const ROLES = ['viewer', 'operator'] as const;
-export type Role = (typeof ROLES)[number];
 export const roleSchema = z.enum(ROLES);
-
-export const mayAct = (has: Role | undefined, needs: Role): boolean =>
-  has !== undefined && ROLES.indexOf(has) >= ROLES.indexOf(needs);
 
 const fileSchema = z.object({
   format: z.literal(1),

@@ -1,11 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { ConfigError, createLogger, type logSchema } from '@ecavg/runtime';
+import type { logSchema } from '@ecavg/runtime';
+import { ConfigError } from '@ecavg/runtime/commandLine';
 import { Command, InvalidArgumentError } from 'commander';
 import type { z } from 'zod';
-import { type EnrolConfig, enrol } from './enrol.js';
-import { type InstallConfig, install, unitFor } from './install.js';
-import { statusExit, statusOf, statusText } from './statusCommand.js';
+import type { EnrolConfig } from './enrol.js';
+import type { InstallConfig } from './install.js';
 
 /** The settings that these commands work by. */
 export interface CommandConfig extends EnrolConfig, InstallConfig {
@@ -64,6 +64,7 @@ function installCommand(load: LoadConfig): Command {
       const flags = command.optsWithGlobals<InstallFlags>();
       if (!flags.config) throw new ConfigError('say which settings the service runs with: --config FILE');
       const config = await load(flags.config);
+      const { install, unitFor } = await import('./install.js');
       const options = { memoryMax: undefined, ...flags, configFile: flags.config, start: flags.start === true };
       if (flags.print) process.stdout.write(unitFor(config, options));
       else install(config, options, say);
@@ -87,6 +88,7 @@ function enrolCommand(load: LoadConfig): Command {
       } catch (cause) {
         throw new ConfigError(`file ${flags.tokenFile} can't be read`, { cause });
       }
+      const [{ enrol }, { createLogger }] = await Promise.all([import('./enrol.js'), import('@ecavg/runtime')]);
       const key = await enrol(config, token, flags.wait, createLogger('edge', { ...config.log, level: 'silent' }));
       say(`${config.edge} is known to the cloud by the key ${key}`);
     });
@@ -101,6 +103,7 @@ function statusCommand(load: LoadConfig): Command {
     .option('--json', 'as JSON')
     .action(async (_: object, command: Command) => {
       const flags = command.optsWithGlobals<Flags & { json?: boolean }>();
+      const { statusExit, statusOf, statusText } = await import('./statusCommand.js');
       const found = await statusOf((await load(flags.config)).dataDir);
       const json = { ...found.status, running: found.running };
       process.stdout.write(flags.json ? `${JSON.stringify(json)}\n` : statusText(found));
