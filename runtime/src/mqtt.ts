@@ -1,11 +1,17 @@
 import { readFileSync } from 'node:fs';
-import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
+import { createRequire } from 'node:module';
+import type { connect, IClientOptions, MqttClient } from 'mqtt';
 import { z } from 'zod';
 import { CREDENTIALS, withoutCredentials } from './config.js';
 import { ConfigError } from './errors.js';
 import type { Logger } from './logger.js';
 
 export type { MqttClient };
+
+const require = createRequire(import.meta.url);
+
+/** Loaded at the first connection: it is the largest part of this package, and commands that only read settings do without. */
+const mqtt = (): { connect: typeof connect } => require('mqtt');
 
 export const brokerSchema = z
   .strictObject({
@@ -80,7 +86,7 @@ export function connectBroker(broker: BrokerConfig, options: ConnectOptions, log
   if (broker.certFile) settings.cert = readSecret(broker.certFile);
   if (broker.keyFile) settings.key = readSecret(broker.keyFile);
   if (broker.caFile) settings.ca = readSecret(broker.caFile);
-  const client = mqtt.connect(broker.url, settings);
+  const client = mqtt().connect(broker.url, settings);
   if (broker.protocol === 'auto') fallBack(client);
   client.on('connect', () => {
     sendAtOnce(client);
