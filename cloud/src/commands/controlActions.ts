@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { ConfigError, EXIT } from '@ecavg/runtime';
-import { type RegistryIndex, readIndex, type Version } from '../versions/registry.js';
+import { indexText, type RegistryIndex, readIndex, type Version } from '../versions/registry.js';
 import { ControlBox, type ControlRequest, controlFolder } from './controlBox.js';
 import { modelOf, readCloudFile } from './settings.js';
 import type { CloudFlags } from './subcommand.js';
@@ -50,6 +50,6 @@ export async function printHistory(flags: ControlFlags): Promise<void> {
   const index = await readIndex(folder);
   if (!index) throw new ConfigError(`${folder} holds no versions: has this cloud run yet?`);
   const head = index.versions.findLast((v) => v.state === 'current');
-  if (flags.json) process.stdout.write(`${JSON.stringify(index, null, 1)}\n`);
+  if (flags.json) process.stdout.write(indexText(index));
   else for (const v of index.versions) process.stdout.write(`${line(v, index, head)}\n`);
 }

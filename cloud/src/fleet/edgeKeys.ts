@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { enrolmentProof, identifier, type Message, ProtocolError, sameText, tokenHash } from '@ecavg/protocol';
-import { listFolder, readJson, writeDurable } from '@ecavg/runtime';
+import { listFolder, StateFile, StateFormat, unchanged } from '@ecavg/runtime';
 import { z } from 'zod';
 
 const hex = z.string().regex(/^[0-9a-f]{64}$/);
@@ -15,6 +14,30 @@ const edgeSchema = z.object({
   revoked: z.boolean().default(false),
 });
 const tokenSchema = z.object({ edge: z.string().nullable(), expiresAt: z.number() });
+type Token = z.output<typeof tokenSchema>;
+
+const keyFormat = new StateFormat({
+  kind: 'key of a gateway',
+  at: { cloud: '[fleets/{fleet}/]keys/edges/{edge}.json', region: 'keys/edges/{edge}.json' },
+  holds: 'the public key that the gateway is known by, and whether it was revoked',
+  removed: 'no: whoever comes first under its name is believed, or must enrol again; a revoked one is revoked no more',
+  format: 1,
+  encoding: 'json',
+  schema: edgeSchema,
+  migrations: { 0: unchanged },
+});
+
+const tokenFormat = new StateFormat({
+  kind: 'enrolment token',
+  at: { cloud: '[fleets/{fleet}/]keys/tokens/{hash}.json', region: 'keys/tokens/{hash}.json' },
+  holds: 'a one-time token that was not used yet: its hash, for whom, until when',
+  removed: 'safe: that token is good for nothing any more',
+  format: 1,
+  encoding: 'json',
+  mode: 0o600,
+  schema: tokenSchema,
+  migrations: { 0: unchanged },
+});
 
 /** What the cloud knows of an edge's identity. */
 export type EdgeKey = z.output<typeof edgeSchema>;
@@ -57,15 +80,15 @@ export class EdgeKeys {
     if (known?.how === 'token' && known.key === key && !known.revoked) return;
     for (const name of await listFolder(this.#tokens)) {
       const hash = name.replace('.json', '');
-      const token = await readJson(join(this.#tokens, name), tokenSchema);
+      const token = await this.#token(hash).read();
       if (!token) continue;
       if (token.expiresAt < Date.now()) {
-        await rm(join(this.#tokens, name), { force: true });
+        await this.#token(hash).remove();
         continue;
       }
       if (token.edge !== null && token.edge !== edge) continue;
       if (!sameText(enrolmentProof(hash, edge, key), proof)) continue;
-      await rm(join(this.#tokens, name), { force: true });
+      await this.#token(hash).remove();
       await this.#write({ edge, key, how: 'token', since: Date.now(), revoked: false });
       return;
     }
@@ -78,8 +101,8 @@ export class EdgeKeys {
   /** Makes a one-time token, for one edge or (null) for any. */
   async token(edge: string | null, expiresAt: number): Promise<string> {
     const token = randomBytes(TOKEN_BYTES).toString('base64url');
-    const about = JSON.stringify({ edge: edge === null ? null : identifier(edge, 'edge'), expiresAt });
-    await writeDurable(join(this.#tokens, `${tokenHash(token)}.json`), about, 0o600);
+    const about = { edge: edge === null ? null : identifier(edge, 'edge'), expiresAt };
+    await this.#token(tokenHash(token)).write(about);
     return token;
   }
 
@@ -87,7 +110,7 @@ export class EdgeKeys {
   async revoke(edge: string, forget: boolean): Promise<boolean> {
     const known = await this.#read(edge);
     if (!known) return false;
-    if (forget) await rm(this.#file(edge), { force: true });
+    if (forget) await this.#file(edge).remove();
     else await this.#write({ ...known, revoked: true });
     return true;
   }
@@ -102,15 +125,20 @@ export class EdgeKeys {
     return join(this.folder, 'tokens');
   }
 
-  #file(edge: string): string {
-    return join(this.folder, 'edges', `${identifier(edge, 'edge')}.json`);
+  #token(hash: string): StateFile<Token> {
+    return new StateFile(join(this.#tokens, `${hash}.json`), tokenFormat);
   }
 
+  #file(edge: string): StateFile<EdgeKey> {
+    return new StateFile(join(this.folder, 'edges', `${identifier(edge, 'edge')}.json`), keyFormat);
+  }
+
+  /** Commands may be writing beside the daemon: a file of an older format is left as it is until it changes. */
   #read(edge: string): Promise<EdgeKey | undefined> {
-    return readJson(this.#file(edge), edgeSchema);
+    return this.#file(edge).read();
   }
 
   #write(edge: EdgeKey): Promise<void> {
-    return writeDurable(this.#file(edge.edge), JSON.stringify(edge));
+    return this.#file(edge.edge).write(edge);
   }
 }

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { readJson, writeDurable } from '@ecavg/runtime';
+import { StateFile, StateFormat } from '@ecavg/runtime';
 import { z } from 'zod';
 import type { EdgeRecord } from './selection.js';
 
@@ -16,21 +16,33 @@ const recordSchema = z.object({
   lastRound: z.int().optional(),
 });
 type Known = z.output<typeof recordSchema>;
-const fileSchema = z.record(z.string(), recordSchema);
+const recordsSchema = z.object({ edges: z.record(z.string(), recordSchema) });
+
+const recordsFormat = new StateFormat({
+  kind: 'records of gateways',
+  at: { cloud: '[fleets/{fleet}/]rounds/{model}/edges.json' },
+  holds: 'how often each gateway was asked and answered, and with what: for selection and the weighting reliability',
+  removed: 'safe: every gateway counts as new',
+  format: 1,
+  encoding: 'json',
+  schema: recordsSchema,
+  // The bare map.
+  migrations: { 0: (edges) => ({ edges }) },
+});
 
 /** What rounds told of each edge, for selection and for the weighting `reliability`. On disk at the end of every round. */
 export class EdgeRecords {
   readonly #records: Map<string, Known>;
   private constructor(
-    private readonly file: string,
+    private readonly file: StateFile<z.output<typeof recordsSchema>>,
     records: Readonly<Record<string, Known>>,
   ) {
     this.#records = new Map(Object.entries(records));
   }
 
   static async open(folder: string): Promise<EdgeRecords> {
-    const file = join(folder, 'edges.json');
-    return new EdgeRecords(file, (await readJson(file, fileSchema)) ?? {});
+    const file = new StateFile(join(folder, 'edges.json'), recordsFormat);
+    return new EdgeRecords(file, (await file.open())?.edges ?? {});
   }
 
   get all(): ReadonlyMap<string, EdgeRecord> {
@@ -65,7 +77,7 @@ export class EdgeRecords {
       const asked = Math.max(r.asked, r.answered + 1);
       this.#records.set(edge, { ...r, asked, answered: r.answered + 1, samples, loss, seconds, lastRound: round });
     }
-    await writeDurable(this.file, JSON.stringify(Object.fromEntries(this.#records)));
+    await this.file.write({ edges: Object.fromEntries(this.#records) });
   }
 
   #of(edge: string): Known {

@@ -2,7 +2,18 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { makeReference, type Reference } from '@ecavg/protocol';
-import { listFolder, readIfThere, writeDurable } from '@ecavg/runtime';
+import { listFolder, opaqueState, readIfThere, writeDurable } from '@ecavg/runtime';
+
+opaqueState({
+  kind: 'reference of a gateway',
+  at: {
+    cloud: '[fleets/{fleet}/]rounds/{model}/references/{edge}/{hash}',
+    region: 'rounds/{model}/references/{edge}/{hash}',
+  },
+  holds: 'the levels of its last accepted updates, in whose light the next one is coded; deflated',
+  told: 'the hash of what it holds, in its name',
+  removed: 'safe: the gateway codes its next update again without one',
+});
 
 /**
  * The levels of each edge's last accepted update, in whose light its next one is coded. On disk, one file an edge and hash: memory

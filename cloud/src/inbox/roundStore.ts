@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { decodeUpdate, sha256Hex, type UpdateHeader } from '@ecavg/protocol';
-import { listFolder, readIfThere, readJson, writeDurable } from '@ecavg/runtime';
+import { listFolder, opaqueState, readIfThere, StateFile, StateFormat, unchanged, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 import { References } from './references.js';
 
@@ -21,6 +21,39 @@ const stateSchema = z.object({
   epochs: z.int().min(1),
 });
 export type RoundState = z.infer<typeof stateSchema>;
+
+const ROUNDS = '[fleets/{fleet}/]rounds/{model}';
+
+const roundFormat = new StateFormat({
+  kind: 'cloud round',
+  at: { cloud: `${ROUNDS}/round.json`, region: 'rounds/{model}/round.json' },
+  holds: 'the round that is open, or was open last',
+  removed: 'no: the number of rounds starts anew, and gateways refuse older ones than they have seen',
+  format: 1,
+  encoding: 'json',
+  schema: stateSchema,
+  migrations: { 0: unchanged },
+});
+
+const ledgerFormat = new StateFormat({
+  kind: 'ledger of a round',
+  at: { cloud: `${ROUNDS}/ledger/{round}.json`, region: 'rounds/{model}/ledger/{round}.json' },
+  holds: 'the id of the update that was accepted of each gateway',
+  removed: 'a gateway that lost the receipt of that round is told that it came too late',
+  format: 1,
+  encoding: 'json',
+  schema: z.object({ ids: z.record(z.string(), z.string()) }),
+  // The bare map.
+  migrations: { 0: (ids) => ({ ids }) },
+});
+
+opaqueState({
+  kind: 'accepted update',
+  at: { cloud: `${ROUNDS}/inbox/{round}/{edge}`, region: 'rounds/{model}/inbox/{round}/{edge}' },
+  holds: 'an update that was accepted in the open round, as it came; named by its gateway',
+  told: 'the header that it has on the wire, signed by its gateway',
+  removed: 'no: the gateway was told that it counts; the round closes without it',
+});
 
 /** An accepted update, on disk. */
 export interface Accepted {
@@ -50,12 +83,13 @@ export class RoundStore {
 
   static async open(folder: string): Promise<RoundStore> {
     const store = new RoundStore(folder);
-    const state = await readJson(join(folder, 'round.json'), stateSchema);
+    const state = await store.#roundFile.open();
     if (!state) return store;
     store.#state = state;
     for (const name of await listFolder(join(folder, 'ledger'))) {
-      const ids = await readJson(join(folder, 'ledger', name), z.record(z.string(), z.string()));
-      store.#ledger.set(Number(name.replace('.json', '')), new Map(Object.entries(ids ?? {})));
+      const round = Number(name.replace('.json', ''));
+      const ledger = await store.#ledgerFile(round).open();
+      store.#ledger.set(round, new Map(Object.entries(ledger?.ids ?? {})));
     }
     if (state.phase !== 'done') await store.#readInbox(state.round);
     return store;
@@ -75,7 +109,7 @@ export class RoundStore {
   }
 
   async save(state: RoundState): Promise<void> {
-    await writeDurable(join(this.folder, 'round.json'), JSON.stringify(state));
+    await this.#roundFile.write(state);
     this.#state = state;
   }
 
@@ -101,14 +135,14 @@ export class RoundStore {
       this.#ledger.set(header.round, ids.set(header.edge, id));
     }
     for (const round of new Set([...this.#accepted.values()].map((a) => a.header.round))) {
-      const ids = this.#ledger.get(round) ?? [];
-      await writeDurable(this.#ledgerFile(round), JSON.stringify(Object.fromEntries(ids)));
+      const ids = Object.fromEntries(this.#ledger.get(round) ?? []);
+      await this.#ledgerFile(round).write({ ids });
     }
     await this.save({ ...state, phase: 'done' });
     this.#accepted.clear();
     await rm(this.#inbox(state.round), { recursive: true, force: true });
     const old = state.round - LEDGER_ROUNDS;
-    if (this.#ledger.delete(old)) await rm(this.#ledgerFile(old), { force: true });
+    if (this.#ledger.delete(old)) await this.#ledgerFile(old).remove();
   }
 
   async #readInbox(round: number): Promise<void> {
@@ -131,7 +165,11 @@ export class RoundStore {
     return join(this.folder, 'inbox', String(round));
   }
 
-  #ledgerFile(round: number): string {
-    return join(this.folder, 'ledger', `${round}.json`);
+  get #roundFile(): StateFile<RoundState> {
+    return new StateFile(join(this.folder, 'round.json'), roundFormat);
+  }
+
+  #ledgerFile(round: number): StateFile<{ ids: Record<string, string> }> {
+    return new StateFile(join(this.folder, 'ledger', `${round}.json`), ledgerFormat);
   }
 }

@@ -2,7 +2,15 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { everything, rowsData, type View } from '@ecavg/models';
 import { decodeShare, type ShareHeader, sha256Hex, shareHeader } from '@ecavg/protocol';
-import { listFolder, readIfThere, writeDurable } from '@ecavg/runtime';
+import { listFolder, opaqueState, readIfThere, writeDurable } from '@ecavg/runtime';
+
+opaqueState({
+  kind: 'share of a gateway',
+  at: { cloud: '[fleets/{fleet}/]rounds/{model}/shares/{kind}/{edge}' },
+  holds: 'samples or activations that a site gave by opt-in, as they came',
+  told: 'the header that it has on the wire, signed by its gateway',
+  removed: 'fine-tuning goes on without them; the site gives them again for the next version',
+});
 
 type Kind = ShareHeader['kind'];
 

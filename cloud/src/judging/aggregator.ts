@@ -1,8 +1,8 @@
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Artifact, varianceTensors } from '@ecavg/models';
-import { codec, decodeUpdate, pack, unpack } from '@ecavg/protocol';
-import { listFolder, readIfThere, writeDurable } from '@ecavg/runtime';
+import { codec, decodeUpdate } from '@ecavg/protocol';
+import { listFolder, opaqueState, StateFile, StateFormat, unchanged } from '@ecavg/runtime';
 import { z } from 'zod';
 import { wantsOwnDifference } from '../aggregation/chosen.js';
 import { type Combined, combine, type Update } from '../aggregation/combine.js';
@@ -16,7 +16,28 @@ import { Parts } from './parts.js';
 /** A running variance may not fall below this share of what it was: quantised updates could make it negative. */
 const LEAST_VARIANCE = 1e-3;
 
-const stateSchema = z.object({ m: z.instanceof(Uint8Array).optional(), v: z.instanceof(Uint8Array).optional() });
+const bytes = z.custom<Uint8Array>((v) => v instanceof Uint8Array);
+const momentsSchema = z.object({ m: bytes.optional(), v: bytes.optional() });
+
+const momentsFormat = new StateFormat({
+  kind: 'moments of the server optimiser',
+  at: { cloud: '[fleets/{fleet}/]rounds/{model}/moments/{sha256}' },
+  holds: 'first and second moments (float32) for rounds on the version of this sha256',
+  removed: 'safe: they are gathered anew, from nothing',
+  format: 1,
+  encoding: 'messagepack',
+  schema: momentsSchema,
+  migrations: { 0: unchanged },
+});
+
+const WORK = 'rounds/{model}/work/{row}';
+opaqueState({
+  kind: 'room for large updates',
+  at: { cloud: `[fleets/{fleet}/]${WORK}`, region: WORK },
+  holds: 'decoded updates (float32) while robust combiners read them block by block',
+  told: 'nothing: it is written and read within one step, and never by another run',
+  removed: 'safe',
+});
 const toBytes = (values: Float32Array): Uint8Array =>
   new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 const toFloats = (bytes: Uint8Array): Float32Array => new Float32Array(new Uint8Array(bytes).buffer);
@@ -77,13 +98,13 @@ export class Aggregator {
   async keep(sha256: string, { m, v }: ServerState): Promise<void> {
     if (!m && !v) return;
     const moments = { ...(m && { m: toBytes(m) }), ...(v && { v: toBytes(v) }) };
-    await writeDurable(join(this.#moments, sha256), pack(moments));
+    await this.#momentsOf(sha256).write(moments);
   }
 
   /** Removes the moments of all versions but these. */
   async prune(kept: readonly string[]): Promise<void> {
     for (const name of await listFolder(this.#moments)) {
-      if (!kept.includes(name)) await rm(join(this.#moments, name), { force: true });
+      if (!kept.includes(name)) await this.#momentsOf(name).remove();
     }
   }
 
@@ -91,11 +112,13 @@ export class Aggregator {
     return join(this.folder, 'moments');
   }
 
+  #momentsOf(sha256: string): StateFile<z.output<typeof momentsSchema>> {
+    return new StateFile(join(this.#moments, sha256), momentsFormat);
+  }
+
   /** The server's moments for rounds on version `sha256`. */
   async state(sha256: string): Promise<ServerState> {
-    const file = await readIfThere(join(this.#moments, sha256));
-    if (!file) return {};
-    const { m, v } = stateSchema.parse(unpack(file));
+    const { m, v } = (await this.#momentsOf(sha256).open()) ?? {};
     return { ...(m && { m: toFloats(m) }), ...(v && { v: toFloats(v) }) };
   }
 

@@ -1,6 +1,6 @@
 import { appendFile, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { readIfThere, writeDurable } from '@ecavg/runtime';
+import { NewerFormatError, readIfThere, StateFormat, unchanged, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 
 const score = z.number().nullable();
@@ -41,6 +41,18 @@ export const receptionRecordSchema = z.object({
 export type ReceptionRecord = z.output<typeof receptionRecordSchema>;
 
 const lineSchema = z.union([z.object({ round: roundRecordSchema }), z.object({ reception: receptionRecordSchema })]);
+type Line = z.output<typeof lineSchema>;
+
+const lineFormat = new StateFormat<Line>({
+  kind: 'history',
+  at: { cloud: '[fleets/{fleet}/]rounds/{model}/history.jsonl' },
+  holds: 'what happened in rounds, and what gateways made of versions: for people, a line each',
+  removed: 'safe: the dashboard and `ecavg report` show nothing of before',
+  format: 1,
+  encoding: 'json-lines',
+  schema: lineSchema,
+  migrations: { 0: unchanged },
+});
 
 /** Lines kept over a restart; the oldest go. */
 const KEPT = 20_000;
@@ -57,11 +69,16 @@ export class History {
 
   private constructor(private readonly path: string) {}
 
-  /** For the one that writes it: takes damaged lines out of the file, as a crash may have torn the last. */
+  /** For the one that writes it: takes damaged lines out of the file, as a crash may have torn the last, and renews old ones. */
   static async open(path: string): Promise<History> {
     const history = new History(path);
     const { lines, sound } = await history.#load();
-    if (sound.length < lines) await writeDurable(path, `${sound.join('\n')}\n`);
+    const old = sound.some(({ format }) => format < lineFormat.number);
+    const renewed = (): Promise<void> =>
+      writeDurable(path, sound.map(({ value }) => lineFormat.encode(value)).join(''));
+    if (sound.length < lines) await renewed();
+    // Where the disk is full, the next start does it.
+    else if (old) await renewed().catch(() => undefined);
     return history;
   }
 
@@ -90,28 +107,28 @@ export class History {
     this.#receptions.push(reception);
   }
 
-  async #add(line: z.input<typeof lineSchema>): Promise<void> {
+  async #add(line: Line): Promise<void> {
     await mkdir(dirname(this.path), { recursive: true });
-    await appendFile(this.path, `${JSON.stringify(line)}\n`);
+    await appendFile(this.path, lineFormat.encode(line));
   }
 
-  async #load(): Promise<{ lines: number; sound: string[] }> {
+  async #load(): Promise<{ lines: number; sound: { value: Line; format: number }[] }> {
     const text = Buffer.from((await readIfThere(this.path)) ?? []).toString('utf8');
     const lines = text.split('\n').filter(Boolean);
-    return { lines: lines.length, sound: lines.slice(-KEPT).filter((line) => this.#read(line)) };
+    return { lines: lines.length, sound: lines.slice(-KEPT).flatMap((line) => this.#read(line) ?? []) };
   }
 
-  #read(line: string): boolean {
-    let value: unknown;
+  #read(line: string): { value: Line; format: number } | undefined {
     try {
-      value = JSON.parse(line);
-    } catch {
-      return false;
+      const read = lineFormat.decode(Buffer.from(line), this.path);
+      const { value } = read;
+      if ('round' in value) this.#rounds.set(value.round.round, value.round);
+      else this.#receptions.push(value.reception);
+      return read;
+    } catch (error) {
+      // What a later release wrote is no damage.
+      if (error instanceof NewerFormatError) throw error;
+      return undefined;
     }
-    const parsed = lineSchema.safeParse(value);
-    if (!parsed.success) return false;
-    if ('round' in parsed.data) this.#rounds.set(parsed.data.round.round, parsed.data.round);
-    else this.#receptions.push(parsed.data.reception);
-    return true;
   }
 }

@@ -2,7 +2,15 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Artifact, readArtifact } from '@ecavg/models';
 import { sha256Hex } from '@ecavg/protocol';
-import { ConfigError, listFolder, readIfThere, readJson, writeDurable } from '@ecavg/runtime';
+import {
+  ConfigError,
+  listFolder,
+  opaqueState,
+  readIfThere,
+  StateFile,
+  StateFormat,
+  writeDurable,
+} from '@ecavg/runtime';
 import { z } from 'zod';
 import type { Difference } from './difference.js';
 
@@ -38,7 +46,6 @@ const sourceSchema = z.object({
 export type ModelSource = z.infer<typeof sourceSchema>;
 
 const indexSchema = z.object({
-  format: z.literal(1),
   source: sourceSchema,
   versions: z.array(versionSchema),
   /** While a version is pinned, it stays in force and no round opens. */
@@ -46,9 +53,32 @@ const indexSchema = z.object({
 });
 export type RegistryIndex = z.infer<typeof indexSchema>;
 
+const indexFormat = new StateFormat({
+  kind: 'index of versions',
+  at: { cloud: '[fleets/{fleet}/]models/{model}/index.json' },
+  holds: 'every version with its lineage and figures, and which one is pinned',
+  removed: 'no: the model starts anew from version 1, which gateways refuse',
+  format: 1,
+  encoding: 'json-indented',
+  schema: indexSchema,
+  migrations: {},
+});
+
+opaqueState({
+  kind: 'file of a version',
+  at: { cloud: '[fleets/{fleet}/]models/{model}/blobs/{sha256}.blob' },
+  holds: 'a model or its training graph (ONNX), or the coded difference to the version before',
+  told: 'its sha256, in its name',
+  removed: 'no: the version can be neither published nor restored',
+});
+
+const indexFile = (folder: string): StateFile<RegistryIndex> => new StateFile(join(folder, 'index.json'), indexFormat);
+
 /** The index as it is on disk, for a look from outside; undefined where there is none. */
-export const readIndex = (folder: string): Promise<RegistryIndex | undefined> =>
-  readJson(join(folder, 'index.json'), indexSchema);
+export const readIndex = (folder: string): Promise<RegistryIndex | undefined> => indexFile(folder).read();
+
+/** The index as its file says it. */
+export const indexText = (index: RegistryIndex): string => String(indexFormat.encode(index));
 
 /** How many versions keep their `.onnx`; the index keeps every version's lineage and metrics. */
 const KEEP_BLOBS = 20;
@@ -69,7 +99,7 @@ export class Registry {
 
   /** @throws ConfigError where the folder holds versions of another source. */
   static async open(folder: string, source: ModelSource): Promise<Registry> {
-    const index = await readIndex(folder);
+    const index = await indexFile(folder).open();
     const text = ({ from, batch, optimizer }: ModelSource): string => `${from} with batch ${batch} and ${optimizer}`;
     if (index && text(index.source) !== text(source)) {
       throw new ConfigError(
@@ -187,8 +217,7 @@ export class Registry {
   }
 
   async #save(versions: readonly Version[]): Promise<void> {
-    const index: RegistryIndex = { format: 1, source: this.source, versions: [...versions], pinned: this.#pinned };
-    await writeDurable(join(this.folder, 'index.json'), JSON.stringify(index, null, 1));
+    await indexFile(this.folder).write({ source: this.source, versions: [...versions], pinned: this.#pinned });
     this.#versions = versions;
   }
 
