@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { watch } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Logger, readJson, writeDurable } from '@ecavg/runtime';
+import { type Logger, StateFile, StateFormat, unchanged } from '@ecavg/runtime';
 import { z } from 'zod';
 
 /** Where commands to a running cloud are left. */
@@ -20,6 +20,28 @@ export type ControlRequest = z.output<typeof requestSchema>;
 const answerSchema = z.object({ done: z.boolean(), text: z.string() });
 export type ControlAnswer = z.output<typeof answerSchema>;
 
+const requestFormat = new StateFormat({
+  kind: 'request of a command',
+  at: { cloud: 'control/{id}.request.json' },
+  holds: 'what a command asks of the running cloud, until it is answered',
+  removed: 'safe: it is not carried out',
+  format: 1,
+  encoding: 'json',
+  schema: requestSchema,
+  migrations: { 0: unchanged },
+});
+
+const answerFormat = new StateFormat({
+  kind: 'answer to a command',
+  at: { cloud: 'control/{id}.answer.json' },
+  holds: 'what came of a request, until the command has read it',
+  removed: 'safe',
+  format: 1,
+  encoding: 'json',
+  schema: answerSchema,
+  migrations: { 0: unchanged },
+});
+
 const REQUEST = '.request.json';
 const ANSWER = '.answer.json';
 /** Some file systems tell of no changes. */
@@ -35,16 +57,16 @@ export class ControlBox {
   /** Leaves a request and waits for the answer; undefined where none came in time. */
   async ask(request: ControlRequest, waitMs: number): Promise<ControlAnswer | undefined> {
     const id = `${Date.now()}-${randomUUID()}`;
-    const file = join(this.folder, id + ANSWER);
+    const file = new StateFile(join(this.folder, id + ANSWER), answerFormat);
     await mkdir(this.folder, { recursive: true });
     const changed = new Changes(this.folder);
     try {
-      await writeDurable(join(this.folder, id + REQUEST), JSON.stringify(request));
+      await new StateFile(join(this.folder, id + REQUEST), requestFormat).write(request);
       const until = Date.now() + waitMs;
       for (;;) {
-        const answer = await readJson(file, answerSchema);
+        const answer = await file.read();
         if (answer) {
-          await rm(file, { force: true });
+          await file.remove();
           return answer;
         }
         if (Date.now() >= until) return undefined;
@@ -79,10 +101,10 @@ export class ControlBox {
 
   async #look(carryOut: (request: ControlRequest) => Promise<string>, log: Logger): Promise<void> {
     for (const name of (await readdir(this.folder)).sort().filter((n) => n.endsWith(REQUEST))) {
-      const file = join(this.folder, name);
+      const file = new StateFile(join(this.folder, name), requestFormat);
       let answer: ControlAnswer;
       try {
-        const request = await readJson(file, requestSchema);
+        const request = await file.read();
         if (!request) continue;
         answer = { done: true, text: await carryOut(request) };
         log.info({ request, answer: answer.text }, 'carried out a command');
@@ -90,8 +112,8 @@ export class ControlBox {
         answer = { done: false, text: (error as Error).message };
         log.warn({ request: name, detail: answer.text }, 'a command was refused');
       }
-      await writeDurable(join(this.folder, name.replace(REQUEST, ANSWER)), JSON.stringify(answer));
-      await rm(file, { force: true });
+      await new StateFile(join(this.folder, name.replace(REQUEST, ANSWER)), answerFormat).write(answer);
+      await file.remove();
     }
     await this.#forget();
   }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { enrolmentProof, identifier, type Message, ProtocolError, sameText, tokenHash } from '@ecavg/protocol';
-import { listFolder, StateFile, StateFormat, unchanged } from '@ecavg/runtime';
+import { listFolder, opaqueState, StateFile, StateFormat, unchanged } from '@ecavg/runtime';
 import { z } from 'zod';
 
 const hex = z.string().regex(/^[0-9a-f]{64}$/);
@@ -37,6 +37,14 @@ const tokenFormat = new StateFormat({
   mode: 0o600,
   schema: tokenSchema,
   migrations: { 0: unchanged },
+});
+
+opaqueState({
+  kind: 'key of the cloud',
+  at: { cloud: 'keys/cloud.pem', region: 'keys/cloud.pem' },
+  holds: 'the private key that versions and rounds are signed with; of a region also its updates',
+  told: 'PEM',
+  removed: 'no: gateways refuse a cloud with another key',
 });
 
 /** What the cloud knows of an edge's identity. */

@@ -1,9 +1,35 @@
-import type { Logger } from '@ecavg/runtime';
+import { type Logger, opaqueState, StateFormat } from '@ecavg/runtime';
 import { ClassicLevel } from 'classic-level';
+import { z } from 'zod';
 import type { Measurement, Point, TelemetrySink } from './points.js';
 
 /** Points kept of each measurement; the oldest go. */
 const KEPT = 200_000;
+
+/** Before all measurements; release 0.1.0 wrote none. */
+const FORMAT_KEY = '!format';
+
+/** What stands under `FORMAT_KEY`. */
+const storeFormat = new StateFormat({
+  kind: 'embedded telemetry',
+  at: {},
+  holds: 'the number alone',
+  removed: '',
+  format: 1,
+  encoding: 'json',
+  schema: z.object({}),
+  migrations: { 0: () => ({}) },
+});
+
+opaqueState({
+  kind: 'embedded telemetry',
+  at: {
+    cloud: ['CURRENT', 'LOCK', 'LOG', 'LOG.old', 'MANIFEST-{n}', '{n}.ldb', '{n}.log'].map((n) => `telemetry/${n}`),
+  },
+  holds: 'the newest points of each measurement',
+  told: `LevelDB's own; of what is in it, the key ${FORMAT_KEY}`,
+  removed: 'safe: figures of before are gone',
+});
 
 /** The default store: LevelDB in the cloud's data folder, keyed by measurement and time. */
 export class EmbeddedTelemetry implements TelemetrySink {
@@ -17,9 +43,17 @@ export class EmbeddedTelemetry implements TelemetrySink {
     private readonly log: Logger,
   ) {}
 
+  /** @throws NewerFormatError */
   static async open(folder: string, log: Logger): Promise<EmbeddedTelemetry> {
     const db = new ClassicLevel<string, Point>(folder, { valueEncoding: 'json' });
     await db.open();
+    try {
+      storeFormat.parse(await db.get<string, unknown>(FORMAT_KEY, {}), folder);
+      await db.put<string, object>(FORMAT_KEY, storeFormat.stamp({}), {});
+    } catch (error) {
+      await db.close();
+      throw error;
+    }
     return new EmbeddedTelemetry(db, log);
   }
 

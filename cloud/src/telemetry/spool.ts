@@ -1,7 +1,24 @@
 import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { listFolder, writeDurable } from '@ecavg/runtime';
-import type { Point } from './points.js';
+import { listFolder, NewerFormatError, StateFormat, unchanged, writeDurable } from '@ecavg/runtime';
+import { z } from 'zod';
+import { MEASUREMENTS, type Point } from './points.js';
+
+const pointFormat = new StateFormat<Point>({
+  kind: 'telemetry spool',
+  at: { cloud: 'telemetry-spool/{n}.ndjson' },
+  holds: 'points that InfluxDB could not take yet, a line each',
+  removed: 'safe: those points are lost',
+  format: 1,
+  encoding: 'json-lines',
+  schema: z.object({
+    measurement: z.enum(MEASUREMENTS),
+    tags: z.record(z.string(), z.string()),
+    fields: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])),
+    at: z.number(),
+  }),
+  migrations: { 0: unchanged },
+});
 
 /** Points that a time-series database could not take, in files on disk until it can; the oldest go where they are too many. */
 export class Spool {
@@ -37,7 +54,7 @@ export class Spool {
 
   /** Keeps points; resolves with how many older ones had to go. Rejects where the disk is full. */
   async push(points: readonly Point[]): Promise<number> {
-    const text = points.map((p) => JSON.stringify(p)).join('\n');
+    const text = points.map((p) => pointFormat.encode(p)).join('');
     const name = `${String(this.#sequence++).padStart(12, '0')}.ndjson`;
     await writeDurable(join(this.folder, name), text);
     const bytes = Buffer.byteLength(text);
@@ -55,10 +72,12 @@ export class Spool {
   async oldest(): Promise<Point[] | undefined> {
     const [first] = this.#segments;
     if (!first) return undefined;
+    const path = join(this.folder, first.name);
     try {
-      const text = await readFile(join(this.folder, first.name), 'utf8');
-      return text.split('\n').map((line) => JSON.parse(line) as Point);
-    } catch {
+      const lines = (await readFile(path, 'utf8')).split('\n').filter(Boolean);
+      return lines.map((line) => pointFormat.decode(Buffer.from(line), path).value);
+    } catch (error) {
+      if (error instanceof NewerFormatError) throw error;
       return [];
     }
   }
