@@ -36,6 +36,9 @@ function folderOf(files: Readonly<Record<string, unknown>>): string {
 }
 const jsonOf = (...path: string[]) => JSON.parse(readFileSync(join(...path), 'utf8'));
 
+/** Of a command: old answers are forgotten. */
+const ID = `${Date.now()}-a`;
+
 const SOURCE = { from: 'mlp', batch: 4, optimizer: 'sgd' as const };
 const ROUND = {
   round: 3,
@@ -144,14 +147,14 @@ describe('files of release 0.1.0, which carried no number', () => {
 
   test('a command that was left for the cloud', async () => {
     const request = { fleet: 'f', model: 'm', action: 'pin' };
-    const folder = folderOf({ '1-a.request.json': request });
+    const folder = folderOf({ [`${ID}.request.json`]: request });
     let asked: object | undefined;
     await served(folder, 'info', async (r) => {
       asked = r;
       return 'done';
     });
     assert.deepEqual(asked, request);
-    assert.deepEqual(jsonOf(folder, '1-a.answer.json'), { format: 1, done: true, text: 'done' });
+    assert.deepEqual(jsonOf(folder, `${ID}.answer.json`), { format: 1, done: true, text: 'done' });
   });
 });
 
@@ -192,9 +195,9 @@ describe('files of a later release are refused by name and left as they are', ()
   });
 
   test('a command of a later release is answered so', async () => {
-    const folder = folderOf({ '1-a.request.json': newer });
+    const folder = folderOf({ [`${ID}.request.json`]: newer });
     await served(folder, 'warn', async () => assert.fail('not carried out'));
-    const answer = jsonOf(folder, '1-a.answer.json');
+    const answer = jsonOf(folder, `${ID}.answer.json`);
     assert.ok(answer.done === false && /request of a command\) has format 2/.test(answer.text));
   });
 
