@@ -29,8 +29,12 @@ data:
       channels: { temperature: { device: press, metric: Temperature } }`;
 
 async function settingsOf(file: string | undefined): Promise<EdgeConfig> {
-  const [{ loadConfig }, { edgeConfigSchema }] = await Promise.all([import('@ecavg/runtime'), import('./config.js')]);
-  return loadConfig(edgeConfigSchema, { file, env: { prefix: ENV_PREFIX, variables: process.env } });
+  const [{ loadConfig }, { edgeConfigSchema, edgeExtensions }] = await Promise.all([
+    import('@ecavg/runtime'),
+    import('./config.js'),
+  ]);
+  const env = { prefix: ENV_PREFIX, variables: process.env };
+  return loadConfig(edgeConfigSchema, { file, env, extensions: edgeExtensions });
 }
 
 export function edgeCommand(): Command {
@@ -49,10 +53,14 @@ data:
   dataset: mnist
   gateways: 8
   index: 0`,
-    load: async () => ({
-      schema: (await import('./config.js')).edgeConfigSchema,
-      start: async (config, log) => (await import('./edge.js')).startEdge(config, log),
-    }),
+    load: async () => {
+      const { edgeConfigSchema, edgeExtensions } = await import('./config.js');
+      return {
+        schema: edgeConfigSchema,
+        extensions: edgeExtensions,
+        start: async (config, log) => (await import('./edge.js')).startEdge(config, log),
+      };
+    },
   });
   command.addHelpText('after', MORE);
   for (const sub of edgeSubcommands(settingsOf)) command.addCommand(sub);

@@ -29,7 +29,6 @@ export {
 } from './mqtt.js';
 export {
   type FlagOption,
-  mergedOptions,
   type NumberOption,
   type OptionSpec,
   type OptionSpecs,
@@ -37,14 +36,13 @@ export {
   optionDefaults,
   optionFields,
   optionSpecsSchema,
-  optionsSchema,
   optionText,
   type TextOption,
 } from './options.js';
 export { type Outgoing, RETRY_REASONS, Sender } from './outgoing.js';
 export { hashPassword, isPassword, newPassword } from './passwords.js';
 export { SerialQueue } from './queue.js';
-export { functionSchema, RecordTable } from './records.js';
+export { RecordTable } from './records.js';
 export { nextSession } from './session.js';
 export { SOFTWARE } from './software.js';
 export { type OnDamage, StateFile } from './stateFile.js';

@@ -1,4 +1,4 @@
-import { LOSSES } from '@ecavg/models';
+import { LOSSES, type StreamWindow } from '@ecavg/models';
 import { pack, type Topics, unpack } from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
 import { z } from 'zod';
@@ -42,7 +42,7 @@ export class InferenceDesk {
     this.#service = new InferenceService(config, log);
     const names = { edge, model, classes: data.classes };
     this.#endpoint = new InferenceEndpoint(this.#service, topics, names, means.publish, log);
-    if (data instanceof StreamData) data.onWindow = (window) => this.#follow(data, window);
+    if (data instanceof StreamData) data.windows.add((window) => this.#follow(data, window));
   }
 
   /** The topic to subscribe to. */
@@ -93,7 +93,7 @@ export class InferenceDesk {
     await this.#service.stop();
   }
 
-  #follow(data: StreamData, window: Parameters<StreamData['onWindow']>[0]): void {
+  #follow(data: StreamData, window: StreamWindow): void {
     if (this.#service.version === undefined) return;
     void this.#endpoint.window(window, this.means.config.stream).then((score) => {
       if (score !== undefined) data.score(score);

@@ -5,11 +5,13 @@ import { fileURLToPath } from 'node:url';
 import { ConfigError } from '@ecavg/runtime';
 import type { PowerConfig } from '../power/config.js';
 import type { SamplesConfig } from '../samples/config.js';
+import { readBy } from '../sources/table.js';
 import { unitFile } from './unit.js';
 
 /** The settings that a unit follows from. */
 export interface InstallConfig extends Pick<SamplesConfig, 'edge' | 'dataDir' | 'data'> {
   readonly power: PowerConfig;
+  readonly extensions: readonly string[];
 }
 
 export interface InstallOptions {
@@ -38,9 +40,13 @@ export function unitFor(config: InstallConfig, { configFile, user, memoryMax }: 
     dataDir: config.dataDir,
     nice: config.power.nice,
     memoryMax,
-    reads: config.data.sources.flatMap((s) => (s.type === 'csv' ? [resolve(dirname(s.path))] : [])),
+    reads: [...extensionFolders(config.extensions, dirname(resolve(configFile))), ...readBy(config.data.sources)],
   });
 }
+
+/** Folders of the extensions that settings name by path. */
+const extensionFolders = (extensions: readonly string[], home: string): string[] =>
+  extensions.filter((e) => e.startsWith('.') || isAbsolute(e)).map((e) => dirname(resolve(home, e)));
 
 /** Writes the unit, makes user and folder, and starts the service if asked; each step is told. */
 export function install(config: InstallConfig, options: InstallOptions, say: (line: string) => void): void {

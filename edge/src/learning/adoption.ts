@@ -1,4 +1,5 @@
-import type { AdoptConfig } from './config.js';
+import { RecordTable } from '@ecavg/runtime';
+import { z } from 'zod';
 
 /** The model that a gateway serves after it has considered a version. */
 export interface Chosen {
@@ -22,6 +23,59 @@ interface Means {
   tune(weights: Float32Array): Promise<Float32Array | undefined>;
 }
 
+/** A version that has come, beside the model in service. */
+interface Offer {
+  readonly version: Float32Array;
+  /** Accuracy of the version, in [0, 1]. */
+  readonly after: number;
+  /** Weights of the model in service. */
+  readonly mine: Float32Array;
+  /** Accuracy of the model in service. */
+  readonly before: number;
+  /** How much accuracy the version may lose. */
+  readonly tolerance: number;
+}
+
+/** What `adopt.policy` may name. */
+export interface AdoptionPolicy {
+  /** What it does, in Markdown, for docs. */
+  readonly about: string;
+  choose(offer: Offer, means: Means): Promise<Chosen>;
+}
+
+const asItCame = ({ version, after }: Offer, means: Means): Promise<Chosen> =>
+  tuned({ weights: version, accuracy: after, lambda: undefined }, means);
+
+const own = ({ mine, before }: Offer): Chosen => ({
+  weights: mine,
+  adopted: false,
+  accuracy: before,
+  lambda: undefined,
+  tuned: undefined,
+});
+
+const policies = {
+  always: { about: 'take every new version', choose: asItCame },
+  'unless-worse': {
+    about: 'keep the local model where the new one loses more than `tolerance` on the samples held back here',
+    async choose(offer, means) {
+      const adopted = await asItCame(offer, means);
+      return adopted.accuracy >= offer.before - offer.tolerance ? adopted : { ...own(offer), tuned: adopted.tuned };
+    },
+  },
+  blend: {
+    about: 'the mixture of both that does best here',
+    async choose(offer, means) {
+      const mixed = await blend(offer, means);
+      return mixed.lambda === 1 ? { ...own(offer), lambda: 1 } : tuned(mixed, means);
+    },
+  },
+  keep: { about: 'serve the local model whatever comes', choose: async (offer) => own(offer) },
+} satisfies Record<string, AdoptionPolicy>;
+
+/** All adoption policies by name. */
+export const ADOPTION = new RecordTable<AdoptionPolicy>('adoption policy', policies, z.never());
+
 /**
  * What a gateway makes of a new version, by accuracy on its own validation samples: it adopts it, blends it with its own model (lambda own + (1 - lambda)
  * new, as APFL and Mansour et al. 2020, arXiv:2002.10619, section 5, mix models; here lambda is searched), or keeps its own. What was adopted may
@@ -29,7 +83,7 @@ interface Means {
  * @param after accuracy of the version; @param mine the model in service and @param before its accuracy, where there is one.
  */
 export async function chooseModel(
-  { policy, tolerance }: AdoptConfig,
+  { policy, tolerance }: { readonly policy: string; readonly tolerance: number },
   version: Float32Array,
   after: number,
   mine: Float32Array | undefined,
@@ -37,26 +91,13 @@ export async function chooseModel(
   means: Means,
 ): Promise<Chosen> {
   if (!mine || before === undefined) return tuned({ weights: version, accuracy: after, lambda: undefined }, means);
-  const own: Chosen = { weights: mine, adopted: false, accuracy: before, lambda: undefined, tuned: undefined };
-  if (policy === 'keep') return own;
-  if (policy === 'blend') {
-    const mixed = await blend(version, after, mine, before, means);
-    return mixed.lambda === 1 ? { ...own, lambda: 1 } : tuned(mixed, means);
-  }
-  const adopted = await tuned({ weights: version, accuracy: after, lambda: undefined }, means);
-  return policy === 'always' || adopted.accuracy >= before - tolerance ? adopted : { ...own, tuned: adopted.tuned };
+  return ADOPTION.get(policy).choose({ version, after, mine, before, tolerance }, means);
 }
 
 type Candidate = Pick<Chosen, 'weights' | 'accuracy' | 'lambda'>;
 
 /** The best mixture; of equally good ones, that with the least of the local model. */
-async function blend(
-  version: Float32Array,
-  after: number,
-  mine: Float32Array,
-  before: number,
-  { accuracy }: Means,
-): Promise<Candidate> {
+async function blend({ version, after, mine, before }: Offer, { accuracy }: Means): Promise<Candidate> {
   let best: Candidate = { weights: version, accuracy: after, lambda: 0 };
   for (const lambda of LAMBDAS.slice(1)) {
     const weights = lambda === 1 ? mine : version.map((v, i) => v + lambda * ((mine[i] as number) - v));

@@ -1,6 +1,7 @@
 import { ENGINES, SCHEDULES, WIDTH_STEP } from '@ecavg/models';
 import { z } from 'zod';
 import type { UplinkConfig } from '../uplink/config.js';
+import { ADOPTION } from './adoption.js';
 
 export const trainSchema = z
   .strictObject({
@@ -22,11 +23,8 @@ export type TrainConfig = z.output<typeof trainSchema>;
 
 export const adoptSchema = z
   .strictObject({
-    /**
-     * always: take every new version. unless-worse: keep the local model where the new one is worse here. blend: the mixture of
-     * both that does best here. keep: serve the local model whatever comes.
-     */
-    policy: z.enum(['always', 'unless-worse', 'blend', 'keep']).default('unless-worse'),
+    /** What becomes of a new version; see adoption.ts. */
+    policy: ADOPTION.schema.default('unless-worse'),
     /** How much accuracy on the local validation samples the new version may lose, in [0, 1]. */
     tolerance: z.number().min(0).max(1).default(0.05),
     /** Trains what was adopted once more on this gateway's samples, for this gateway alone; taken where it does better here. */

@@ -1,8 +1,9 @@
 import { dataConfigSchema } from '@ecavg/models';
 import { z } from 'zod';
-import { sourceSchema } from '../sources/config.js';
+import { sourceSchema } from '../sources/table.js';
 import type { GatewayConfig } from '../uplink/config.js';
 import { driftSchema } from './drift.js';
+import { transformSchema } from './transforms.js';
 
 export const dataSchema = dataConfigSchema
   .unwrap()
@@ -13,6 +14,8 @@ export const dataSchema = dataConfigSchema
     validationShare: z.number().gt(0).lt(1).default(0.2),
     /** Where the readings of data.stream come from. */
     sources: z.array(sourceSchema).max(64).default([]),
+    /** What readings go through, in this order, before they become windows: units of this site, noise. */
+    transforms: z.array(transformSchema).max(16).default([]),
     /** How much of a stream is kept to train on and to judge with: an unbiased sample of all that came. */
     store: z
       .strictObject({

@@ -1,50 +1,68 @@
 import { classIndex, type RowSink, type StreamConfig, type StreamWindow, Windower } from '@ecavg/models';
 import type { Logger } from '@ecavg/runtime';
-import type { BadInput, Intake } from '../sources/source.js';
+import { BAD_INPUT, type BadInput, type Intake, type RecordingIntake } from '../sources/source.js';
+import type { TypedSettings } from '../sources/typedSettings.js';
 import type { Quality } from './quality.js';
 import type { Origin, SampleStore } from './sampleStore.js';
+import { type Take, TransformChain } from './transforms.js';
 
 /** A reading further ahead of this machine's clock than this has a wrong time: one of the next century would end the stream. */
 const AHEAD_MS = 24 * 3600_000;
 const LOG_GAP_MS = 60_000;
+const DETAIL_LENGTH = 500;
 
-/** Hears of every window, and whether it is of now. */
-export type Listener = (window: StreamWindow, live: boolean) => void;
+/** What brings readings into the store. */
+export interface IntakeParts {
+  readonly stream: StreamConfig;
+  /** What readings go through before they become windows. */
+  readonly transforms: readonly TypedSettings[];
+  readonly store: SampleStore;
+  readonly quality: Quality;
+  readonly disk: { readonly hasRoom: boolean };
+  /** Hears of every window, and whether it is of now. */
+  readonly found: (window: StreamWindow, live: boolean) => void;
+  readonly log: Logger;
+}
 
-/** Brings what sources read into windows, and these into the store. */
-export class StreamIntake implements Intake {
+/**
+ * Brings what sources read into windows, and these into the store. What sources of extensions say is not believed: whatever is no reading
+ * is counted.
+ */
+export class StreamIntake implements Intake, RecordingIntake {
   readonly #live: Windower;
+  readonly #transforms: TransformChain;
   readonly #logged = new Map<string, number>();
 
-  constructor(
-    private readonly stream: StreamConfig,
-    private readonly store: SampleStore,
-    private readonly quality: Quality,
-    private readonly disk: { readonly hasRoom: boolean },
-    private readonly listener: Listener,
-    private readonly log: Logger,
-  ) {
+  /** @throws ConfigError where a transform can't be made. */
+  constructor(private readonly parts: IntakeParts) {
+    const { stream, store, quality } = parts;
     this.#live = new Windower(stream, (window) => this.#window(window, { recording: '', number: 0 }), store.until);
+    this.#transforms = this.#chain();
     quality.watch(this.#live);
   }
 
   reading(channel: number, at: number, value: number): void {
-    if (at > Date.now() + AHEAD_MS) return this.#count('future', `a reading of ${new Date(at).toISOString()}`);
-    this.#live.reading(channel, at, value);
+    if (!this.#isTime(at) || this.#isFuture(at)) return;
+    this.#through(this.#transforms, { channel, at, value }, (c, t, v) => {
+      if (!this.#isFuture(t)) this.#live.reading(c, t, v);
+    });
   }
 
   gone(channel: number, at: number): void {
-    if (at <= Date.now() + AHEAD_MS) this.#live.gone(channel, at);
+    if (!this.#isTime(at) || at > Date.now() + AHEAD_MS) return;
+    this.#transforms.gone(channel, at);
+    this.#live.gone(channel, at);
   }
 
   label(at: number, name: string): void {
-    if (at <= Date.now() + AHEAD_MS) this.#live.label(at, this.#class(name));
+    if (this.#isTime(at) && at <= Date.now() + AHEAD_MS) this.#live.label(at, this.#class(name));
   }
 
   bad(reason: BadInput, detail: string): void {
+    const known = BAD_INPUT.includes(reason) ? reason : 'other';
     this.#count(
-      reason.replace(/-(.)/g, (_, c: string) => c.toUpperCase()),
-      detail,
+      known.replace(/-(.)/g, (_, c: string) => c.toUpperCase()),
+      (typeof detail === 'string' ? detail : typeof detail).slice(0, DETAIL_LENGTH),
     );
   }
 
@@ -53,49 +71,94 @@ export class StreamIntake implements Intake {
    * same rows give the same windows.
    */
   async recording(name: string, read: (sink: RowSink) => Promise<void>): Promise<number> {
-    const dealt = this.store.dealt(name);
+    const { stream, store, quality } = this.parts;
+    const dealt = store.dealt(name);
     let number = 0;
-    const windower = new Windower(this.stream, (window) => {
+    const transforms = this.#chain();
+    const windower = new Windower(stream, (window) => {
       number++;
       if (number > dealt) this.#window(window, { recording: name, number });
     });
-    this.quality.watch(windower);
+    const take: Take = (channel, at, value) => windower.reading(channel, at, value);
+    quality.watch(windower);
     try {
       await read({
-        reading: (channel, at, value) => windower.reading(channel, at, value),
-        label: (at, label) => windower.label(at, this.#class(label)),
+        reading: (channel, at, value) => {
+          if (this.#isTime(at)) this.#through(transforms, { channel, at, value }, take);
+        },
+        label: (at, label) => {
+          if (this.#isTime(at)) windower.label(at, this.#class(label));
+        },
         bad: (why) => this.bad('row', why),
       });
       windower.flush();
     } finally {
-      this.quality.ended(windower);
+      quality.ended(windower);
     }
     return number;
   }
 
+  #chain(): TransformChain {
+    const { transforms, stream } = this.parts;
+    return new TransformChain(transforms, stream, (detail) => this.bad('transform', detail));
+  }
+
+  #through(transforms: TransformChain, reading: { channel: number; at: number; value: number }, take: Take): void {
+    const { channel, value } = reading;
+    if (!Number.isInteger(channel) || this.parts.stream.channels[channel] === undefined)
+      this.bad('no-channel', `channel ${shown(channel)}`);
+    else if (typeof value !== 'number') this.bad('not-a-number', `a value that is a ${typeof value}`);
+    else transforms.reading(reading, take);
+  }
+
+  #isTime(at: number): boolean {
+    const is = typeof at === 'number' && this.#live.isTime(at);
+    if (!is) this.bad('no-time', `${shown(at)} is no time in ms since 1970`);
+    return is;
+  }
+
+  #isFuture(at: number): boolean {
+    const is = at > Date.now() + AHEAD_MS;
+    if (is) this.#count('future', `a reading of ${timeText(at)}`);
+    return is;
+  }
+
   #class(name: string): number {
-    const index = classIndex(this.stream, name);
-    if (index === undefined) this.#count('unknownLabel', `label ${JSON.stringify(name.slice(0, 80))}`);
+    const index = typeof name === 'string' ? classIndex(this.parts.stream, name) : undefined;
+    if (index === undefined) this.#count('unknownLabel', `label ${shown(name)}`);
     return index ?? -1;
   }
 
   #window(window: StreamWindow, origin: Origin): void {
+    const { disk, store, quality, found } = this.parts;
     try {
-      if (!this.disk.hasRoom) throw new Error('the disk has less room than power.minFreeMegabytes');
-      const kept = this.store.add(window, origin);
-      this.quality.count(kept ? 'windows' : this.store.trains(window) ? 'onBorder' : 'unlabelled');
+      if (!disk.hasRoom) throw new Error('the disk has less room than power.minFreeMegabytes');
+      const kept = store.add(window, origin);
+      quality.count(kept ? 'windows' : store.trains(window) ? 'onBorder' : 'unlabelled');
     } catch (error) {
       this.#count('notStored', (error as Error).message);
     }
-    this.listener(window, origin.recording === '');
+    found(window, origin.recording === '');
   }
 
   /** Counts what can't be used, and logs the first of a kind in a while. */
   #count(what: string, detail: string): void {
-    this.quality.count(what);
+    const { quality, log } = this.parts;
+    quality.count(what);
     const now = performance.now();
     if (now - (this.#logged.get(what) ?? Number.NEGATIVE_INFINITY) < LOG_GAP_MS) return;
     this.#logged.set(what, now);
-    this.log.warn({ reason: what, detail, total: this.quality.totals[what] }, 'input that can not be used');
+    log.warn({ reason: what, detail, total: quality.totals[what] }, 'input that can not be used');
   }
 }
+
+/** What an extension said, whatever it is. */
+const shown = (what: unknown): string =>
+  typeof what === 'string'
+    ? JSON.stringify(what.slice(0, 80))
+    : typeof what === 'number'
+      ? String(what)
+      : `a ${typeof what}`;
+
+/** Not every number of milliseconds is a date. */
+const timeText = (at: number): string => (Math.abs(at) <= 8.64e15 ? new Date(at).toISOString() : `${at} ms`);

@@ -14,7 +14,7 @@ export async function openLocalData(
   log: Logger,
 ): Promise<LocalData | StreamData> {
   const { stream, sources } = config.data;
-  if (stream) return StreamData.open(config, stream, login, governor, log);
+  if (stream) return StreamData.open({ config, stream, login, disk: governor, log });
   if (sources.length > 0) throw new ConfigError('data.sources needs data.stream: say how readings become windows');
   return openShard(config);
 }

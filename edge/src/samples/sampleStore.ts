@@ -35,6 +35,8 @@ export interface StoreOptions {
   readonly maxBytes: number;
   /** Most windows of both parts. */
   readonly maxWindows: number;
+  /** Names what readings went through; windows of other readings are not mixed with them. */
+  readonly transforms: string;
 }
 
 /** Where a window comes from: its recording, or '' for live sources. */
@@ -58,7 +60,7 @@ export class SampleStore {
     private readonly options: StoreOptions,
     private readonly log: Logger,
   ) {
-    const digest = streamDigest(stream);
+    const digest = [streamDigest(stream), options.transforms].filter(Boolean).join('+');
     this.#state = this.#read(digest);
     const size = streamShape(stream).reduce((a, d) => a * d, 1);
     const fits = Math.floor(options.maxBytes / Reservoir.slotBytes(size));
@@ -173,7 +175,7 @@ export class SampleStore {
     try {
       const state = stateSchema.parse(JSON.parse(text));
       if (state.digest === digest) return state;
-      this.log.warn('data.stream was changed: the samples of the old one are dropped');
+      this.log.warn('data.stream or data.transforms was changed: the samples of the old one are dropped');
     } catch (error) {
       this.log.error(
         { file: this.#file, why: (error as Error).message },

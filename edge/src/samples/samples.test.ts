@@ -86,7 +86,7 @@ describe('the sample store', () => {
   const open = (name: string, validationShare = 0.25): SampleStore =>
     new SampleStore(
       stream,
-      { folder: join(root, name), edge: 'e', seed: 1, validationShare, maxBytes: 1e6, maxWindows: 400 },
+      { folder: join(root, name), edge: 'e', seed: 1, validationShare, maxBytes: 1e6, maxWindows: 400, transforms: '' },
       log,
     );
   const windowAt = (i: number, label = 0): StreamWindow => ({
@@ -162,7 +162,15 @@ describe('the sample store', () => {
     let windows = 0;
     const quality = new Quality(stream);
     const intake = (s: SampleStore): StreamIntake =>
-      new StreamIntake(stream, s, quality, { hasRoom: true }, () => windows++, log);
+      new StreamIntake({
+        stream,
+        transforms: [],
+        store: s,
+        quality,
+        disk: { hasRoom: true },
+        found: () => windows++,
+        log,
+      });
     await assert.rejects(
       intake(store).recording('r', async (sink) => {
         let n = 0;
@@ -183,6 +191,57 @@ describe('the sample store', () => {
     assert.equal(again.dealt('r'), 49);
     again.close();
   });
+});
+
+test('what a source says that is no reading is counted, and neither ends nor holds up the gateway', () => {
+  const store = new SampleStore(
+    stream,
+    {
+      folder: join(root, 'odd'),
+      edge: 'e',
+      seed: 1,
+      validationShare: 0.25,
+      maxBytes: 1e6,
+      maxWindows: 40,
+      transforms: '',
+    },
+    log,
+  );
+  const quality = new Quality(stream);
+  const intake = new StreamIntake({
+    stream,
+    transforms: [],
+    store,
+    quality,
+    disk: { hasRoom: true },
+    found: () => assert.fail('no window'),
+    log,
+  });
+  const say = intake as unknown as Record<'reading' | 'gone' | 'label' | 'bad', (...what: unknown[]) => void>;
+  const odd = [undefined, null, '1', Symbol('s'), {}, Object.create(null), 1n, Number.NaN, 1e300, -1e300, 1e17];
+  for (const what of odd) {
+    say.reading(0, what, 1);
+    say.gone(0, what);
+    say.label(what, 'ok');
+    if (typeof what !== 'number') say.reading(0, 1, what);
+    say.reading(what, 1, 1);
+    say.bad(what, what);
+    say.label(1, what);
+  }
+  const { noTime, notANumber, noChannel, unknownLabel, other, future } = quality.totals;
+  assert.deepEqual(
+    { noTime, notANumber, noChannel, unknownLabel, other, future },
+    {
+      noTime: 30,
+      notANumber: 7,
+      noChannel: 11,
+      unknownLabel: 11,
+      other: 11,
+      future: 1,
+    },
+  );
+  assert.equal(quality.report().channels.a?.readings, 0);
+  store.close();
 });
 
 test('sensor dropout leaves at least one sensor, and takes value and mask together', () => {

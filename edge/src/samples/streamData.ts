@@ -2,21 +2,30 @@ import { join } from 'node:path';
 import { Random, type StreamConfig, type StreamWindow, streamDigest, streamShape, type View } from '@ecavg/models';
 import { ConfigError, type Logger, readJson, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
-import type { Governor } from '../power/governor.js';
-import { CsvSource, progressFile } from '../sources/csv.js';
-import { MqttJsonSource } from '../sources/mqttJson.js';
 import type { Source } from '../sources/source.js';
-import { SparkplugSource } from '../sources/sparkplug.js';
+import { makeSource } from '../sources/table.js';
 import type { Login } from '../uplink/identity.js';
 import type { SamplesConfig } from './config.js';
 import { type Drift, DriftMonitor } from './drift.js';
 import { withSensorDropout } from './dropout.js';
 import { StreamIntake } from './intake.js';
+import { Listeners } from './listeners.js';
 import type { LocalData } from './localData.js';
 import { Quality } from './quality.js';
 import { SampleStore } from './sampleStore.js';
+import { transformsDigest } from './transforms.js';
 
 const normalSchema = z.record(z.string(), z.array(z.number()));
+
+/** What a stream of readings is made from. */
+export interface StreamParts {
+  readonly config: SamplesConfig;
+  /** How readings become windows. */
+  readonly stream: StreamConfig;
+  readonly login: Login;
+  readonly disk: { readonly hasRoom: boolean };
+  readonly log: Logger;
+}
 
 /** A gateway's own sensors as the data it learns from. */
 export class StreamData implements LocalData {
@@ -27,33 +36,30 @@ export class StreamData implements LocalData {
   readonly stream: string;
   readonly seed: number;
   readonly quality: Quality;
+  /** Every window of live sources. */
+  readonly windows = new Listeners<StreamWindow>();
+  /** A channel, or the model's score, that is not what it was. */
+  readonly drifts = new Listeners<Drift>();
+  /** There is enough to train on, for the first time in this run. */
+  readonly enough = new Listeners<void>();
   readonly #store: SampleStore;
   readonly #drift: DriftMonitor;
   readonly #sources: readonly Source[];
   #wasReady = false;
-  /** Called with every window of live sources; set before `start`. */
-  onWindow: (window: StreamWindow) => void = () => {};
-  /** Called where a channel, or the model's score, is not what it was. */
-  onDrift: (drift: Drift) => void = () => {};
-  /** Called where there is enough to train on for the first time. */
-  onReady: () => void = () => {};
 
   private constructor(
-    private readonly config: SamplesConfig,
-    private readonly settings: StreamConfig,
-    login: Login,
-    governor: Governor,
+    private readonly parts: StreamParts,
     normal: Readonly<Record<string, readonly number[]>>,
-    private readonly log: Logger,
   ) {
+    const { config, stream, disk, log } = parts;
     const { data, edge } = config;
-    this.shape = streamShape(settings);
-    this.classes = settings.classes;
-    this.stream = streamDigest(settings);
+    this.shape = streamShape(stream);
+    this.classes = stream.classes;
+    this.stream = streamDigest(stream);
     this.seed = new Random(0, edge).int(1000);
-    this.quality = new Quality(settings);
+    this.quality = new Quality(stream);
     this.#store = new SampleStore(
-      settings,
+      stream,
       {
         folder: join(config.dataDir, 'samples'),
         edge,
@@ -61,39 +67,47 @@ export class StreamData implements LocalData {
         validationShare: data.validationShare,
         maxBytes: data.store.maxMegabytes * 1e6,
         maxWindows: data.store.windows,
+        transforms: transformsDigest(data.transforms),
       },
       log,
     );
     this.#drift = new DriftMonitor(data.drift, normal);
-    const intake = new StreamIntake(
-      settings,
-      this.#store,
-      this.quality,
-      governor,
-      (window, live) => this.#window(window, live),
+    const intake = new StreamIntake({
+      stream,
+      transforms: data.transforms,
+      store: this.#store,
+      quality: this.quality,
+      disk,
+      found: (window, live) => this.#window(window, live),
       log,
-    );
-    const means = { stream: settings, intake, log, broker: config.broker, login, recordings: intake };
-    this.#sources = data.sources.map((source, i): Source => {
-      const field = `data.sources.${i}`;
-      const clientId = `ecavg-${config.fleet}-edge-${edge}-source-${i}`;
-      if (source.type === 'mqtt-json') return new MqttJsonSource(source, { ...means, clientId }, field);
-      if (source.type === 'sparkplug-b') return new SparkplugSource(source, { ...means, clientId }, field);
-      return new CsvSource(source, means, progressFile(config.dataDir, i));
     });
+    this.#sources = this.#open(intake);
   }
 
-  static async open(
-    config: SamplesConfig,
-    stream: StreamConfig,
-    login: Login,
-    governor: Governor,
-    log: Logger,
-  ): Promise<StreamData> {
-    if (config.data.sources.length === 0)
+  #open(intake: StreamIntake): Source[] {
+    const { config, stream, login, log } = this.parts;
+    return config.data.sources.map((settings, i) =>
+      makeSource(settings, {
+        stream,
+        intake,
+        recordings: intake,
+        log,
+        field: `data.sources.${i}`,
+        stateFile: join(config.dataDir, 'samples', `source-${i}.json`),
+        broker: config.broker,
+        login,
+        clientId: `ecavg-${config.fleet}-edge-${config.edge}-source-${i}`,
+      }),
+    );
+  }
+
+  /** @throws ConfigError where a source or a transform can't be made. */
+  static async open(parts: StreamParts): Promise<StreamData> {
+    const { data, dataDir } = parts.config;
+    if (data.sources.length === 0)
       throw new ConfigError('data.stream needs data.sources: say where the readings come from');
-    const normal = await readJson(join(config.dataDir, 'samples', 'normal.json'), normalSchema);
-    return new StreamData(config, stream, login, governor, normal ?? {}, log);
+    const normal = await readJson(join(dataDir, 'samples', 'normal.json'), normalSchema);
+    return new StreamData(parts, normal ?? {});
   }
 
   /** Reads what is there already, and goes on as more comes. */
@@ -110,7 +124,7 @@ export class StreamData implements LocalData {
   }
 
   get ready(): boolean {
-    return this.#store.train.count >= this.config.data.minSamples && this.#store.validation.count > 0;
+    return this.#store.train.count >= this.parts.config.data.minSamples && this.#store.validation.count > 0;
   }
 
   get samples(): number {
@@ -118,7 +132,7 @@ export class StreamData implements LocalData {
   }
 
   trainingView(seed: number): View {
-    return withSensorDropout(this.train, this.settings, this.config.data.sensorDropout, seed);
+    return withSensorDropout(this.train, this.parts.stream, this.parts.config.data.sensorDropout, seed);
   }
 
   /** Follows the score of the model in service on each window. */
@@ -144,30 +158,33 @@ export class StreamData implements LocalData {
   }
 
   async close(): Promise<void> {
-    for (const source of this.#sources) await source.stop();
+    for (const [i, source] of this.#sources.entries())
+      await source
+        .stop()
+        .catch((error: unknown) => this.parts.log.warn({ err: error, source: i }, 'a source did not stop'));
     await this.#keepNormal();
     this.#store.close();
   }
 
   #window(window: StreamWindow, live: boolean): void {
-    for (const [c, { name }] of this.settings.channels.entries()) this.#follow(name, window.means[c] as number);
-    if (live) this.onWindow(window);
+    for (const [c, { name }] of this.parts.stream.channels.entries()) this.#follow(name, window.means[c] as number);
+    if (live) this.windows.tell(window);
     if (!this.#wasReady && this.ready) {
       this.#wasReady = true;
-      this.onReady();
+      this.enough.tell();
     }
   }
 
   #follow(what: string, value: number): void {
     const drift = this.#drift.add(what, value);
-    if (drift) this.onDrift(drift);
+    if (drift) this.drifts.tell(drift);
   }
 
   async #keepNormal(): Promise<void> {
     const { score: _, ...channels } = this.#drift.known;
-    const file = join(this.config.dataDir, 'samples', 'normal.json');
+    const file = join(this.parts.config.dataDir, 'samples', 'normal.json');
     await writeDurable(file, JSON.stringify(channels)).catch((error: unknown) =>
-      this.log.warn({ err: error }, 'what is normal could not be kept'),
+      this.parts.log.warn({ err: error }, 'what is normal could not be kept'),
     );
   }
 }

@@ -23,11 +23,11 @@ export class StreamDesk {
   ) {}
 
   async start(): Promise<void> {
-    this.data.onReady = () => {
+    this.data.enough.add(() => {
       this.log.info({ samples: this.data.samples }, 'there are enough samples to train on');
       this.reports.ready();
-    };
-    this.data.onDrift = (drift) => this.#drifted(drift);
+    });
+    this.data.drifts.add((drift) => this.#drifted(drift));
     this.#timer = setInterval(() => this.report(), this.everySeconds * 1000);
     await this.data.start();
   }

@@ -4,10 +4,9 @@ import { streamSchema } from '@ecavg/models';
 import { brokerSchema, createLogger } from '@ecavg/runtime';
 import fc from 'fast-check';
 import { get } from 'sparkplug-payload';
-import { sourceSchema } from './config.js';
-import { MqttJsonSource } from './mqttJson.js';
-import type { Intake, MqttMeans } from './source.js';
-import { SparkplugSource } from './sparkplug.js';
+import { MqttJsonSource, mqttJsonSchema } from './kinds/mqttJson.js';
+import { SparkplugSource, sparkplugSchema } from './kinds/sparkplugB.js';
+import { channelOf, type Intake, type SourceMeans } from './source.js';
 
 const stream = streamSchema.parse({ channels: [{ name: 'temp' }, { name: 'vib' }], rateHz: 10, window: 4 });
 const log = createLogger('test', { level: 'silent', format: 'json' });
@@ -32,9 +31,13 @@ class Notes implements Intake {
   }
 }
 
-const means = (intake: Intake): MqttMeans => ({
+const means = (intake: Intake): SourceMeans => ({
   stream,
   intake,
+  recordings: { recording: async () => assert.fail('no recording') },
+  field: 'data.sources.0',
+  stateFile: '/nowhere',
+  channel: (name, where) => channelOf(stream, name, `data.sources.0.${where}`),
   log,
   broker: brokerSchema.parse({}),
   login: {},
@@ -43,14 +46,12 @@ const means = (intake: Intake): MqttMeans => ({
 
 describe('MQTT JSON', () => {
   const source = (notes: Notes, more: Record<string, unknown> = {}): MqttJsonSource => {
-    const config = sourceSchema.parse({
-      type: 'mqtt-json',
+    const config = mqttJsonSchema.parse({
       topic: 'plant/+/data',
       channels: { temp: '$.t', vib: '$.samples[*].g' },
       ...more,
     });
-    assert.ok(config.type === 'mqtt-json');
-    return new MqttJsonSource(config, means(notes), 'data.sources.0');
+    return new MqttJsonSource(config, means(notes));
   };
   const send = (s: MqttJsonSource, message: unknown): void =>
     s.take('plant/x/data', Buffer.from(JSON.stringify(message)), 1000);
@@ -111,15 +112,13 @@ describe('Sparkplug B', () => {
   const setUp = () => {
     const notes = new Notes();
     const commands: string[] = [];
-    const config = sourceSchema.parse({
-      type: 'sparkplug-b',
+    const config = sparkplugSchema.parse({
       group: 'g',
       node: 'n',
       channels: { temp: { device: 'press', metric: 'Temperature' }, vib: { metric: 'Vibration' } },
       label: { device: 'press', metric: 'State' },
     });
-    assert.ok(config.type === 'sparkplug-b');
-    const source = new SparkplugSource(config, means(notes), 's', (topic, payload) => {
+    const source = new SparkplugSource(config, means(notes), (topic, payload) => {
       commands.push(`${topic} ${codec.decodePayload(payload).metrics?.[0]?.name}`);
     });
     const send = (topic: string, seq: number | undefined, metrics: Metrics, timestamp = 1000): void =>

@@ -77,10 +77,15 @@ export class Windower {
     return this.#channels.map((c) => c.quality);
   }
 
+  /** Whether a number is a time, in ms since 1970, whose tick can be counted on from. */
+  isTime(at: number): boolean {
+    return Number.isSafeInteger(this.#tickOf(at));
+  }
+
   /** A value of a channel at a time in ms since 1970. */
   reading(channel: number, at: number, value: number): void {
     const c = this.#channels[channel];
-    if (!c || !Number.isFinite(at)) return;
+    if (!c || !this.isTime(at)) return;
     c.quality.readings++;
     const { min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = this.stream.channels[channel] ?? {};
     if (!(value >= min && value <= max && Number.isFinite(value))) {
@@ -100,12 +105,12 @@ export class Windower {
   /** The sensor says that it has no value from now on. */
   gone(channel: number, at: number): void {
     const c = this.#channels[channel];
-    if (c && Number.isFinite(at) && this.#cell(c, at)) this.#seen(this.#tickOf(at));
+    if (c && this.isTime(at) && this.#cell(c, at)) this.#seen(this.#tickOf(at));
   }
 
   /** From this time on the label is this class; -1: none. */
   label(at: number, label: number): void {
-    if (!Number.isFinite(at)) return;
+    if (!this.isTime(at)) return;
     const tick = this.#tickOf(at);
     let i = this.#labels.length;
     // Files say the label again in every row.

@@ -1,8 +1,38 @@
-import { parseTime } from '@ecavg/models';
+import { parseTime, TIME_FORMATS } from '@ecavg/models';
 import type { MqttClient } from '@ecavg/runtime';
 import { compile, type JSONPathQuery, type JSONValue } from 'json-p3';
-import type { MqttJsonConfig } from './config.js';
-import { channelPlaces, type MqttMeans, type Source, subscribeSource } from './source.js';
+import { z } from 'zod';
+import { ownBroker, subscribeSource } from '../mqtt.js';
+import { channelPlaces, defineSource, type Source, type SourceMeans } from '../source.js';
+
+const path = z.string().superRefine((text, context) => {
+  try {
+    compile(text);
+  } catch (error) {
+    context.addIssue({
+      code: 'custom',
+      message: `is no JSONPath (RFC 9535), as in $.values.temperature: ${(error as Error).message}`,
+    });
+  }
+});
+
+const filter = z.string().regex(/^(?!.*#.)[^\0]{1,500}$/, 'expected an MQTT topic, + and a last # allowed');
+
+export const mqttJsonSchema = z
+  .strictObject({
+    broker: ownBroker,
+    topic: filter,
+    /** Without one, a reading has the time at which it came. */
+    time: z.strictObject({ path, format: z.enum(TIME_FORMATS).default('iso') }).optional(),
+    /** Where each channel's value is in a message; a message may hold some of them. */
+    channels: z.record(z.string(), path).default({}),
+    /** Readings a second where a path finds several values: the last one has the message's time. */
+    sampleHz: z.number().gt(0).optional(),
+    /** Where the name of the class is: in force from the message's time on. */
+    label: path.optional(),
+  })
+  .refine((s) => s.label !== undefined || Object.keys(s.channels).length > 0, 'names neither channels nor a label');
+type MqttJsonConfig = z.output<typeof mqttJsonSchema>;
 
 /** A larger message is no sensor's. */
 const MAX_BYTES = 4 << 20;
@@ -14,13 +44,11 @@ export class MqttJsonSource implements Source {
   readonly #label: JSONPathQuery | undefined;
   #client: MqttClient | undefined;
 
-  /** @param field where the source stands in the settings, for errors. */
   constructor(
     private readonly config: MqttJsonConfig,
-    private readonly means: MqttMeans,
-    field: string,
+    private readonly means: SourceMeans,
   ) {
-    this.#paths = channelPlaces(means.stream, config.channels, `${field}.channels`).map(({ channel, of }) => ({
+    this.#paths = channelPlaces(means, config.channels).map(({ channel, of }) => ({
       channel,
       of: compile(of),
     }));
@@ -79,3 +107,10 @@ export class MqttJsonSource implements Source {
     }
   }
 }
+
+export const source = defineSource({
+  about:
+    "`topic` (wildcards allowed), `channels: { name: JSONPath }` (RFC 9535), `time: { path, format }`, `label: JSONPath`. A path that finds several values is a burst: the last has the message's time, the others lie `sampleHz` before. `null` means that the sensor has no value. A source may have a `label` alone: labels from a topic of their own",
+  schema: mqttJsonSchema,
+  make: (settings, means) => new MqttJsonSource(settings, means),
+});

@@ -1,13 +1,25 @@
 import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
-import { CsvError, matches, type RowSink, readCsv } from '@ecavg/models';
+import { CsvError, csvMapping, matches, readCsv } from '@ecavg/models';
 import { readJson, SerialQueue, writeDurable } from '@ecavg/runtime';
 import { type FSWatcher, watch } from 'chokidar';
 import { z } from 'zod';
-import type { CsvConfig } from './config.js';
-import type { Source, SourceMeans } from './source.js';
+import { defineSource, type Source, type SourceMeans } from '../source.js';
+
+const csvSchema = z
+  .strictObject({
+    /** A file, or files by a `*` in the last part. */
+    path: z.string().min(1),
+    /** Also takes files that come later. */
+    watch: z.boolean().default(true),
+    /** The files grow: new rows are read as they come, and join the readings of other sources by their time. */
+    follow: z.boolean().default(false),
+    ...csvMapping,
+  })
+  .refine((s) => !s.follow || s.time !== undefined, 'follow: true needs time.column');
+type CsvConfig = z.output<typeof csvSchema>;
 
 /** A file is taken once it has not grown for this long. */
 const STABLE_MS = 1000;
@@ -17,11 +29,6 @@ const LINE_FEED = 10;
 
 /** By path: bytes dealt with. */
 const progressSchema = z.record(z.string(), z.number());
-
-/** What takes a recording whole. */
-export interface RecordingIntake {
-  recording(name: string, read: (sink: RowSink) => Promise<void>): Promise<number>;
-}
 
 /**
  * CSV files, there already or to come. Each is a recording of its own, read once when it is complete; or, with `follow`, a log that
@@ -36,15 +43,13 @@ export class CsvSource implements Source {
 
   constructor(
     private readonly config: CsvConfig,
-    private readonly means: SourceMeans & { readonly recordings: RecordingIntake },
-    /** Where it remembers what was read. */
-    private readonly file: string,
+    private readonly means: SourceMeans,
   ) {
     this.#folder = resolve(dirname(config.path));
   }
 
   async start(): Promise<void> {
-    this.#progress = (await readJson(this.file, progressSchema)) ?? {};
+    this.#progress = (await readJson(this.means.stateFile, progressSchema)) ?? {};
     const { watch: stays, follow, path } = this.config;
     const { log } = this.means;
     const watcher = watch(this.#folder, {
@@ -133,7 +138,7 @@ export class CsvSource implements Source {
 
   async #remember(file: string, bytes: number): Promise<void> {
     this.#progress[file] = bytes;
-    await writeDurable(this.file, JSON.stringify(this.#progress));
+    await writeDurable(this.means.stateFile, JSON.stringify(this.#progress));
   }
 }
 
@@ -145,6 +150,10 @@ async function headerOf(handle: Awaited<ReturnType<typeof open>>): Promise<Buffe
   return end > 0 ? head.subarray(0, end) : undefined;
 }
 
-/** Where a source of this number remembers what it read. */
-export const progressFile = (dataDir: string, index: number): string =>
-  join(dataDir, 'samples', `source-${index}.json`);
+export const source = defineSource({
+  about:
+    '`path` with `*` in its last part, `time: { column, format }`, `columns: { name: column }`, `label`, `delimiter`, `decimal`. Each file is a recording of its own, read once when it is complete, also those that come later. `follow: true`: a log that grows, whose rows join the readings of other sources',
+  schema: csvSchema,
+  make: (settings, means) => new CsvSource(settings, means),
+  reads: ({ path }) => [resolve(dirname(path))],
+});

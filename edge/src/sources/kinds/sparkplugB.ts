@@ -1,7 +1,28 @@
 import type { MqttClient } from '@ecavg/runtime';
 import { get } from 'sparkplug-payload';
-import type { SparkplugConfig } from './config.js';
-import { channelPlaces, type MqttMeans, type Source, subscribeSource } from './source.js';
+import { z } from 'zod';
+import { ownBroker, subscribeSource } from '../mqtt.js';
+import { channelPlaces, defineSource, type Source, type SourceMeans } from '../source.js';
+
+const level = z.string().regex(/^[^+#/\0]{1,100}$/, 'expected one topic level, without +, # and /');
+const metric = z.strictObject({
+  /** Device of the edge node; none: a metric of the node itself. */
+  device: level.optional(),
+  metric: z.string().min(1).max(500),
+});
+
+export const sparkplugSchema = z
+  .strictObject({
+    broker: ownBroker,
+    group: level,
+    node: level,
+    channels: z.record(z.string(), metric).default({}),
+    label: metric.optional(),
+    /** Asks the node to be born again where its messages can't be understood without. */
+    rebirth: z.boolean().default(true),
+  })
+  .refine((s) => s.label !== undefined || Object.keys(s.channels).length > 0, 'names neither channels nor a label');
+type SparkplugConfig = z.output<typeof sparkplugSchema>;
 
 const NAMESPACE = 'spBv1.0';
 const codec = get(NAMESPACE);
@@ -29,14 +50,13 @@ export class SparkplugSource implements Source {
 
   constructor(
     private readonly config: SparkplugConfig,
-    private readonly means: MqttMeans,
-    field: string,
+    private readonly means: SourceMeans,
     /** Publishes the command for a rebirth; default: on the source's connection. */
     private readonly command = (topic: string, payload: Uint8Array): void => {
       this.#client?.publish(topic, Buffer.from(payload), { qos: 0 });
     },
   ) {
-    this.#channels = channelPlaces(means.stream, config.channels, `${field}.channels`);
+    this.#channels = channelPlaces(means, config.channels);
   }
 
   async start(): Promise<void> {
@@ -142,3 +162,10 @@ function numeric(value: unknown): number | undefined {
 
 const bdSeq = (payload: Payload): number | undefined =>
   numeric(payload.metrics?.find((m) => m.name === 'bdSeq')?.value);
+
+export const source = defineSource({
+  about:
+    '`group`, `node`, `channels: { name: { device, metric } }`, `label: { device, metric }`. Births, aliases, deaths and late wills as the Sparkplug 3.0 specification has them; a lost message or an unknown alias asks the node for a rebirth',
+  schema: sparkplugSchema,
+  make: (settings, means) => new SparkplugSource(settings, means),
+});
