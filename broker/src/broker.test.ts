@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { ConfigError, hashPassword, isPassword } from '@ecavg/runtime';
+import { ConfigError, hashPassword, isPassword, NewerFormatError } from '@ecavg/runtime';
 import fc from 'fast-check';
 import { covers, mayPublish, maySubscribe, ROLES, type Role, rightsOf } from './acl.js';
 import { brokerConfigSchema } from './config.js';
 import { PacketLimit } from './packetLimit.js';
+import { openBackend } from './persistence.js';
 import { Bucket } from './rate.js';
 import { InOrder } from './storeFirst.js';
 import { Users } from './users.js';
@@ -127,6 +128,49 @@ describe('passwords and users', () => {
     await assert.rejects(users.setPassword('a/b', { role: 'edge', fleet: 'f', certificate: false }), ConfigError);
     assert.equal(await users.remove('e1'), true);
     assert.equal(await users.check('e1', 'a-long-password'), false);
+  });
+});
+
+describe('files of other releases', () => {
+  const newer = '{ "format": 2, "people": {} }';
+
+  test('users of a later release are refused by name; who has read them before goes on with what was known', async () => {
+    const path = join(root, 'newer-users.json');
+    const refused = (e: unknown): boolean =>
+      e instanceof NewerFormatError && e.message.startsWith(`${path} (users of the broker) has format 2`);
+    const users = await Users.open(path);
+    await users.set('a', { role: 'edge', fleet: 'f', certificate: true });
+    writeFileSync(path, newer);
+    await assert.rejects(users.reload(), refused);
+    assert.ok(users.get('a'));
+    await assert.rejects(Users.open(path), refused);
+    assert.equal(readFileSync(path, 'utf8'), newer);
+  });
+
+  test('the folder of a later release or of another daemon is refused before the database is opened', async () => {
+    const folders: [string, string, RegExp][] = [
+      ['ecavg.json', newer, /ecavg\.json \(data folder\) has format 2/],
+      ['session', '1', /is the data folder of a gateway, not of a broker/],
+    ];
+    for (const [i, [file, text, why]] of folders.entries()) {
+      const dataDir = join(root, `refused-${i}`);
+      mkdirSync(dataDir);
+      writeFileSync(join(dataDir, file), text);
+      const { persistence } = brokerConfigSchema.parse({ persistence: { kind: 'disk', dataDir } });
+      await assert.rejects(openBackend({ persistence }), (e) => e instanceof ConfigError && why.test(e.message));
+      assert.deepEqual(readdirSync(dataDir), [file]);
+    }
+  });
+
+  test('the folder of a broker says so, and holds its database', async () => {
+    const dataDir = join(root, 'kept');
+    const { persistence } = brokerConfigSchema.parse({ persistence: { kind: 'disk', dataDir } });
+    for (let i = 0; i < 2; i++) {
+      const backend = await openBackend({ persistence });
+      await backend.close();
+      const { format, role } = JSON.parse(readFileSync(join(dataDir, 'ecavg.json'), 'utf8'));
+      assert.deepEqual([format, role], [1, 'broker']);
+    }
   });
 });
 

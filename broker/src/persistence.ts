@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { Readable } from 'node:stream';
-import { ConfigError, readSecret } from '@ecavg/runtime';
+import { ConfigError, opaqueState, openDataFolder, readSecret } from '@ecavg/runtime';
 import memory from 'aedes-persistence';
 import levelPersistence from 'aedes-persistence-level';
 import redisPersistence from 'aedes-persistence-redis';
@@ -25,8 +25,17 @@ export async function openBackend({ persistence }: Pick<BrokerDaemonConfig, 'per
   return { persistence: memory(), mq: undefined, close: async () => undefined };
 }
 
+opaqueState({
+  kind: 'sessions and messages',
+  at: { broker: ['CURRENT', 'LOCK', 'LOG', 'LOG.old', 'MANIFEST-{n}', '{n}.ldb', '{n}.log'] },
+  holds: 'sessions, subscriptions, retained and queued messages (persistence.kind: disk)',
+  told: "LevelDB's own; of what is in it, ecavg.json beside it",
+  removed: 'retained messages come again from the cloud; messages that waited for a gateway are lost',
+});
+
 async function onDisk(folder: string): Promise<Backend> {
   await mkdir(folder, { recursive: true });
+  await openDataFolder(folder, 'broker');
   const db = new ClassicLevel<string, Buffer>(folder, { valueEncoding: 'buffer' });
   try {
     await db.open();

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { join } from 'node:path';
 import { sha256Hex } from '@ecavg/protocol';
-import { ConfigError, hashPassword, isPassword, newPassword, readJson, stampOf, writeDurable } from '@ecavg/runtime';
+import { ConfigError, hashPassword, isPassword, newPassword, StateFile, StateFormat, stampOf } from '@ecavg/runtime';
 import { z } from 'zod';
 
 const roleSchema = z.object({ publish: z.array(z.string()), subscribe: z.array(z.string()) });
@@ -17,7 +17,6 @@ const userSchema = z.object({
   token: z.object({ hash: z.string(), expiresAt: z.number() }).optional(),
 });
 const fileSchema = z.object({
-  format: z.literal(1),
   users: z.record(z.string(), userSchema),
   /** Beside the built-in ones, or in place of them. */
   roles: z.record(z.string(), roleSchema).default({}),
@@ -26,40 +25,52 @@ const fileSchema = z.object({
 export type User = z.output<typeof userSchema>;
 export type UsersFile = z.output<typeof fileSchema>;
 
+const usersFormat = new StateFormat({
+  kind: 'users of the broker',
+  at: {},
+  setting: 'usersFile',
+  holds: 'users with their roles and the hashes of passwords and one-time tokens',
+  removed: 'no: the broker does not start without users',
+  format: 1,
+  encoding: 'json-indented',
+  mode: 0o600,
+  schema: fileSchema,
+  migrations: {},
+});
+
 const USER = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 const TOKEN_SEPARATOR = ':';
 
 /** Users and roles in a file that commands and the running broker both use. */
 export class Users {
-  #file: UsersFile;
+  #users: UsersFile = { users: {}, roles: {} };
   /** What the file looked like when it was read. */
   #stamp = '';
-  private constructor(
-    readonly path: string,
-    file: UsersFile,
-  ) {
-    this.#file = file;
-  }
+  private constructor(private readonly kept: StateFile<UsersFile>) {}
 
   static async open(path: string): Promise<Users> {
-    const users = new Users(path, { format: 1, users: {}, roles: {} });
+    const users = new Users(new StateFile(path, usersFormat));
     await users.reload();
     return users;
   }
 
+  get path(): string {
+    return this.kept.path;
+  }
+
   get file(): UsersFile {
-    return this.#file;
+    return this.#users;
   }
 
   get(name: string): User | undefined {
-    return Object.hasOwn(this.#file.users, name) ? this.#file.users[name] : undefined;
+    return Object.hasOwn(this.#users.users, name) ? this.#users.users[name] : undefined;
   }
 
   /** Reads the file again where it has changed; throws where it is damaged, and goes on with what was known. */
   async reload(): Promise<void> {
     const stamp = await stampOf(this.path);
     if (stamp === this.#stamp) return;
-    this.#file = (await readJson(this.path, fileSchema)) ?? { format: 1, users: {}, roles: {} };
+    this.#users = (await this.kept.read()) ?? { users: {}, roles: {} };
     this.#stamp = stamp;
   }
 
@@ -69,12 +80,12 @@ export class Users {
       throw new ConfigError(
         `user ${JSON.stringify(name)}: use 1-64 letters, digits, "_", "-" or ".", starting with a letter or digit`,
       );
-    await this.#save({ ...this.#file.users, [name]: user });
+    await this.#save({ ...this.#users.users, [name]: user });
   }
 
   async remove(name: string): Promise<boolean> {
     if (!this.get(name)) return false;
-    const { [name]: _, ...others } = this.#file.users;
+    const { [name]: _, ...others } = this.#users.users;
     await this.#save(others);
     return true;
   }
@@ -120,8 +131,8 @@ export class Users {
   }
 
   async #save(users: UsersFile['users']): Promise<void> {
-    this.#file = { ...this.#file, users };
-    await writeDurable(this.path, `${JSON.stringify(this.#file, null, 2)}\n`, 0o600);
+    this.#users = { ...this.#users, users };
+    await this.kept.write(this.#users);
   }
 }
 

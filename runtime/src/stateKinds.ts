@@ -11,6 +11,8 @@ export interface StateAbout {
    * name. A part in square brackets may be missing.
    */
   readonly at: Readonly<Partial<Record<DataRole, string | readonly string[]>>>;
+  /** The setting that says where it lies, in place of `at`. */
+  readonly setting?: string;
   readonly holds: string;
   /** What becomes of who removes it, while the daemon is stopped. */
   readonly removed: string;
