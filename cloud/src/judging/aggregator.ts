@@ -29,7 +29,7 @@ const momentsFormat = new StateFormat({
   migrations: { 0: unchanged },
 });
 
-const WORK = 'rounds/{model}/work/{row}';
+const WORK = 'rounds/{model}/work/{spool}/{row}';
 opaqueState({
   kind: 'room for large updates',
   at: { cloud: `[fleets/{fleet}/]${WORK}`, region: WORK },
