@@ -1,5 +1,5 @@
 import { TFJS_BACKENDS } from './tfjs.js';
-import type { TrainRow } from './train.js';
+import type { TrainRow } from './trainFigures.js';
 
 const digits = (v: number | undefined, d: number): string => (v === undefined ? '-' : v.toFixed(d));
 

@@ -17,6 +17,7 @@ import { forwardFlops } from './flops.js';
 import { printTrain } from './table.js';
 import type { TfjsBackend, TfjsFigures } from './tfjs.js';
 import { TFJS_MODELS } from './tfjsModels.js';
+import type { TrainFigures, TrainRow } from './trainFigures.js';
 
 const MAIN = fileURLToPath(new URL('./main.js', import.meta.url));
 
@@ -32,30 +33,6 @@ const CASES = {
 
 export type CaseName = keyof typeof CASES;
 export const CASE_NAMES = Object.keys(CASES) as CaseName[];
-
-export interface TrainFigures {
-  readonly model: string;
-  readonly threads: number;
-  readonly batch: number;
-  /** Median time of a whole step: forward, loss, backward, SGD with momentum. */
-  readonly stepMs: number;
-  readonly forwardMs: number;
-  readonly stepToForward: number;
-  readonly samplesPerSecond: number;
-  /** Three forward passes' worth of arithmetic in the time of a step. */
-  readonly gflops: number;
-  /** A product of two 1024 x 1024 matrices in the same process. */
-  readonly matmulGflops: number;
-  readonly peakRssMb: number;
-}
-
-/** A model with what its peers took. */
-export interface TrainRow extends TrainFigures {
-  readonly tfjs: readonly (TfjsFigures & { speedup: number | undefined })[];
-  readonly pytorch?: { stepMs: number; peakRssMb: number };
-  readonly stepToPyTorch?: number;
-  readonly memoryToPyTorch?: number;
-}
 
 const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? 0;
 

@@ -33,7 +33,7 @@ export async function startBroker(config: BrokerDaemonConfig, log: Logger): Prom
     queued: quota.queued,
     dropped: quota.dropped,
   }));
-  const sessions = new Sessions(config, users, quota, counters, log);
+  const sessions = new Sessions({ config, users, quota, counters, log });
   const aedes = new Aedes({
     persistence: backend.persistence,
     ...(backend.mq && { mq: backend.mq }),

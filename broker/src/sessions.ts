@@ -27,6 +27,15 @@ const MINUTE = 60_000;
 const UNAVAILABLE = 3;
 const BAD_CREDENTIALS = 4;
 
+export interface SessionParts {
+  readonly config: BrokerDaemonConfig;
+  /** Without users everybody may do everything. */
+  readonly users: Users | undefined;
+  readonly quota: Quota;
+  readonly counters: Counters;
+  readonly log: Logger;
+}
+
 /** Who is connected and what they may do: authentication, access control, limits. Default deny, once there are users. */
 export class Sessions {
   readonly #sessions = new WeakMap<Client, Session>();
@@ -34,13 +43,7 @@ export class Sessions {
   readonly #links = new WeakMap<object, Link>();
   readonly #failures = new Map<string, number[]>();
 
-  constructor(
-    private readonly config: BrokerDaemonConfig,
-    private readonly users: Users | undefined,
-    private readonly quota: Quota,
-    private readonly counters: Counters,
-    private readonly log: Logger,
-  ) {}
+  constructor(private readonly parts: SessionParts) {}
 
   /** Tells where a connection comes from; `conn` is what Aedes was given. */
   link(conn: object, link: Link): void {
@@ -58,7 +61,7 @@ export class Sessions {
           done(error, false);
         },
         (error: unknown) => {
-          this.log.error({ err: error }, 'could not check a password');
+          this.parts.log.error({ err: error }, 'could not check a password');
           done(Object.assign(new Error('server unavailable'), { returnCode: UNAVAILABLE }), false);
         },
       );
@@ -66,21 +69,21 @@ export class Sessions {
     aedes.authorizePublish = (client, packet, done) => {
       const problem = client ? this.#publishProblem(client, packet) : undefined;
       if (problem) {
-        this.counters.refused('publish');
-        this.log.warn({ client: client?.id, topic: packet.topic.slice(0, 200), why: problem }, 'publish refused');
+        this.parts.counters.refused('publish');
+        this.parts.log.warn({ client: client?.id, topic: packet.topic.slice(0, 200), why: problem }, 'publish refused');
         return done(new Error(problem));
       }
       if (!client) return done(null);
-      this.counters.received(packet.payload.length);
+      this.parts.counters.received(packet.payload.length);
       const wait = this.#ratesOf(client).wait(packet.payload.length, performance.now());
       if (wait <= 0) return take(client, packet, done);
-      this.counters.slowed();
+      this.parts.counters.slowed();
       setTimeout(() => take(client, packet, done), wait);
     };
     aedes.authorizeSubscribe = (client, subscription, done) => {
       if (maySubscribe(this.#rights(client), subscription.topic)) return done(null, subscription);
-      this.counters.refused('subscribe');
-      this.log.warn({ client: client.id, filter: subscription.topic.slice(0, 200) }, 'subscription refused');
+      this.parts.counters.refused('subscribe');
+      this.parts.log.warn({ client: client.id, filter: subscription.topic.slice(0, 200) }, 'subscription refused');
       done(null, null);
     };
   }
@@ -90,11 +93,11 @@ export class Sessions {
     for (const client of clients) {
       const session = this.#sessions.get(client);
       if (!session) continue;
-      const now = this.users?.get(session.name);
+      const now = this.parts.users?.get(session.name);
       const rights = now && this.#rightsOf(session.name, now);
       const same = now?.hash === session.user.hash && now?.certificate === session.user.certificate;
       if (now && same && JSON.stringify(rights) === JSON.stringify(session.rights)) continue;
-      this.log.info({ client: client.id, user: session.name }, 'its rights have changed: connection closed');
+      this.parts.log.info({ client: client.id, user: session.name }, 'its rights have changed: connection closed');
       client.close();
     }
   }
@@ -109,10 +112,10 @@ export class Sessions {
     username: string | undefined,
     password: Buffer | undefined,
   ): Promise<{ why: string; code: number } | undefined> {
-    const { users } = this;
+    const { users } = this.parts;
     if (!users) return undefined;
     // A user that was added a moment ago may come before the file's change was noticed.
-    await users.reload().catch((error: unknown) => this.log.error({ err: error }, 'users file'));
+    await users.reload().catch((error: unknown) => this.parts.log.error({ err: error }, 'users file'));
     const link = this.#links.get(client.conn);
     const address = link?.address ?? '';
     const named = certificateName(link?.socket);
@@ -120,13 +123,13 @@ export class Sessions {
     const user = users.get(name);
     const byCertificate = named !== undefined && named === name && user?.certificate === true;
     if (!byCertificate) {
-      if (this.#failuresOf(address) >= this.config.limits.failuresPerMinute) {
-        this.counters.refused('connect');
+      if (this.#failuresOf(address) >= this.parts.config.limits.failuresPerMinute) {
+        this.parts.counters.refused('connect');
         return { why: 'too many failed log-ins from this address', code: UNAVAILABLE };
       }
       if (!(await users.check(name, password?.toString('utf8') ?? ''))) {
         this.#failures.get(address)?.push(Date.now()) ?? this.#failures.set(address, [Date.now()]);
-        this.counters.refused('connect');
+        this.parts.counters.refused('connect');
         return { why: `bad user name or password for ${JSON.stringify(name.slice(0, 64))}`, code: BAD_CREDENTIALS };
       }
     }
@@ -149,30 +152,30 @@ export class Sessions {
     packet: { topic: string; payload: string | Buffer; retain: boolean },
   ): string | undefined {
     const bytes = packet.payload.length;
-    if (bytes > this.config.maxPayloadBytes)
-      return `payload of ${bytes} bytes; the limit is ${this.config.maxPayloadBytes}`;
+    if (bytes > this.parts.config.maxPayloadBytes)
+      return `payload of ${bytes} bytes; the limit is ${this.parts.config.maxPayloadBytes}`;
     if (!mayPublish(this.#rights(client), packet.topic)) return 'not allowed to publish there';
-    if (packet.retain && !this.quota.fits(packet.topic, bytes))
-      return `retained messages would take more than ${this.config.limits.retainedBytes} bytes`;
+    if (packet.retain && !this.parts.quota.fits(packet.topic, bytes))
+      return `retained messages would take more than ${this.parts.config.limits.retainedBytes} bytes`;
     return undefined;
   }
 
   #rights(client: Client): Role {
-    if (!this.users) return EVERYTHING;
+    if (!this.parts.users) return EVERYTHING;
     return this.#sessions.get(client)?.rights ?? { publish: [], subscribe: [] };
   }
 
   #rightsOf(name: string, { role, fleet }: User): Role {
-    const roles: Readonly<Record<string, Role>> = { ...ROLES, ...this.users?.file.roles };
+    const roles: Readonly<Record<string, Role>> = { ...ROLES, ...this.parts.users?.file.roles };
     const found = Object.hasOwn(roles, role) ? roles[role] : undefined;
-    if (!found) this.log.warn({ user: name, role }, 'the user has a role that does not exist: no rights');
+    if (!found) this.parts.log.warn({ user: name, role }, 'the user has a role that does not exist: no rights');
     return found ? rightsOf(found, { fleet, user: name }) : { publish: [], subscribe: [] };
   }
 
   #ratesOf(client: Client): Rates {
     let rates = this.#rates.get(client);
     if (!rates) {
-      const { messagesPerSecond, bytesPerSecond } = this.config.limits;
+      const { messagesPerSecond, bytesPerSecond } = this.parts.config.limits;
       rates = new Rates(messagesPerSecond, bytesPerSecond, performance.now());
       this.#rates.set(client, rates);
     }

@@ -1,2 +1,5 @@
 #!/usr/bin/env node
-import '../dist/main.js';
+import { runCommand } from '@ecavg/runtime/commandLine';
+import { cloudCommand } from '../dist/command.js';
+
+await runCommand(cloudCommand());

@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { Signer, Topics } from '@ecavg/protocol';
 import { ConfigError, connectBroker, type Logger, readOrCreate, type Service } from '@ecavg/runtime';
 import type { CloudFile } from './cloudFile.js';
-import { ControlBox, type ControlRequest, controlFolder } from './commands/controlBox.js';
 import type { CloudConfig } from './config.js';
 import { EdgeKeys } from './fleet/edgeKeys.js';
 import { FleetConnection } from './fleet/fleetConnection.js';
@@ -11,6 +10,7 @@ import { Accounts } from './http/accounts.js';
 import { startHttp } from './http/server.js';
 import { BrokerFigures, watchHealth } from './telemetry/health.js';
 import { openTelemetry } from './telemetry/index.js';
+import { ControlBox, type ControlRequest, controlFolder } from './versions/controlBox.js';
 
 /** Starts the aggregators of all models and fleets of a cloud's file. */
 export async function startCloud(file: CloudFile, log: Logger): Promise<Service> {

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { ConfigError, loadConfig } from '@ecavg/runtime';
 import { z } from 'zod';
 import { type CloudConfig, cloudConfigSchema } from './config.js';
 import { type RegionalConfig, regionalConfigSchema } from './regional/config.js';
@@ -85,3 +86,14 @@ export const cloudFileSchema = z.unknown().transform((tree, context): CloudFile 
   for (const issue of result.error.issues) context.addIssue(issue as never);
   return z.NEVER;
 });
+
+/** Throws ConfigError for the file of a regional aggregator, which has no versions of its own. */
+export async function readCloudFile({ config }: { readonly config?: string }): Promise<CloudFile> {
+  const file = await loadConfig(cloudFileSchema, {
+    file: config,
+    env: { prefix: 'ECAVG_CLOUD_', variables: process.env },
+  });
+  if (file.role === 'regional')
+    throw new ConfigError('this is for the cloud; the settings are those of a regional aggregator');
+  return file;
+}

@@ -1,9 +1,9 @@
 export { combine, type StrategyOptions, type Update } from './aggregation/combine.js';
 export { type ServerOptions, type ServerState, serverStep } from './aggregation/serverOptimizer.js';
 export { startCloud } from './cloud.js';
-export type { CloudFile } from './cloudFile.js';
-export { cloudCommand } from './commands/cloud.js';
-export { modelOf, readCloudFile } from './commands/settings.js';
+export { type CloudFile, readCloudFile } from './cloudFile.js';
+export { cloudCommand } from './command.js';
+export { modelOf } from './commands/subcommand.js';
 export { type CloudConfig, cloudConfigSchema } from './config.js';
 export type { CloudEvent } from './fleet/events.js';
 export { References } from './inbox/references.js';

@@ -3,17 +3,14 @@ import { ConfigError } from '@ecavg/runtime/commandLine';
 import { Command, Option } from 'commander';
 import type { Accounts } from '../http/accounts.js';
 import { ROLES, type Role } from '../http/roles.js';
-import { type CloudFlags, cloudSubcommand } from './subcommand.js';
+import { type CloudFlags, cloudSubcommand, type ReadSettings } from './subcommand.js';
 
 interface Flags extends CloudFlags {
   readonly role: Role;
   readonly passwordFile?: string;
 }
 
-async function open(command: Command): Promise<Accounts> {
-  const [{ readCloudFile }, { Accounts }] = await Promise.all([import('./settings.js'), import('../http/accounts.js')]);
-  return Accounts.open((await readCloudFile(command.optsWithGlobals<CloudFlags>())).dataDir);
-}
+type Open = (command: Command) => Promise<Accounts>;
 
 const role = (): Option =>
   new Option('--role <role>', 'viewer: sees everything; operator: also rolls back and pins')
@@ -28,7 +25,7 @@ function secret(file: string): string {
   return text;
 }
 
-function userCommand(): Command {
+function userCommand(open: Open): Command {
   const command = new Command('user').description('people who may sign in to the dashboard');
   command.addCommand(
     cloudSubcommand(
@@ -56,11 +53,11 @@ function userCommand(): Command {
       },
     ),
   );
-  command.addCommand(removal('users', 'user', 'a user; sessions end at once'));
+  command.addCommand(removal(open, 'users', 'user', 'a user; sessions end at once'));
   return command;
 }
 
-function tokenCommand(): Command {
+function tokenCommand(open: Open): Command {
   const command = new Command('api-token').description('tokens of programs that use the HTTP API');
   command.addCommand(
     cloudSubcommand(
@@ -75,11 +72,11 @@ function tokenCommand(): Command {
         process.stdout.write(`${await (await open(self)).setToken(name, role)}\n`);
       }),
   );
-  command.addCommand(removal('tokens', 'api-token', 'a token'));
+  command.addCommand(removal(open, 'tokens', 'api-token', 'a token'));
   return command;
 }
 
-const removal = (kind: 'users' | 'tokens', command: string, what: string): Command =>
+const removal = (open: Open, kind: 'users' | 'tokens', command: string, what: string): Command =>
   cloudSubcommand('remove', `remove ${what}`, `  ecavg cloud ${command} remove NAME --config cloud.yaml`)
     .argument('<name>')
     .action(async (name: string, _: object, self: Command) => {
@@ -89,4 +86,10 @@ const removal = (kind: 'users' | 'tokens', command: string, what: string): Comma
     });
 
 /** Subcommands of `ecavg cloud` that manage who may use its HTTP. */
-export const accountCommands = (): Command[] => [userCommand(), tokenCommand()];
+export function accountCommands(read: ReadSettings): Command[] {
+  const open: Open = async (command) => {
+    const { Accounts } = await import('../http/accounts.js');
+    return Accounts.open((await read(command.optsWithGlobals<CloudFlags>())).dataDir);
+  };
+  return [userCommand(open), tokenCommand(open)];
+}

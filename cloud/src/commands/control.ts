@@ -1,11 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
+import type { ControlRequest } from '../versions/controlBox.js';
 import type { ControlFlags } from './controlActions.js';
-import type { ControlRequest } from './controlBox.js';
-import { cloudSubcommand } from './subcommand.js';
-
-const actions = () => import('./controlActions.js');
-const ask = async (command: Command, action: ControlRequest['action']): Promise<void> =>
-  (await actions()).ask(command.optsWithGlobals<ControlFlags>(), action);
+import { cloudSubcommand, type ReadSettings } from './subcommand.js';
 
 const whole = (text: string): number => {
   const n = Number(text);
@@ -22,7 +18,10 @@ const withWait = (command: Command): Command =>
   command.option('--wait <seconds>', 'how long to wait for the cloud to answer', whole, 30);
 
 /** Subcommands of `ecavg cloud` that look at versions and change which one is in force. */
-export function controlCommands(): Command[] {
+export function controlCommands(read: ReadSettings): Command[] {
+  const actions = () => import('./controlActions.js');
+  const ask = async (command: Command, action: ControlRequest['action']): Promise<void> =>
+    (await actions()).ask(read, command.optsWithGlobals<ControlFlags>(), action);
   return [
     withModel(
       'history',
@@ -31,7 +30,7 @@ export function controlCommands(): Command[] {
     )
       .option('--json', 'print JSON')
       .action(async (_: object, command: Command) =>
-        (await actions()).printHistory(command.optsWithGlobals<ControlFlags>()),
+        (await actions()).printHistory(read, command.optsWithGlobals<ControlFlags>()),
       ),
     withWait(
       withModel(

@@ -1,9 +1,8 @@
 import { join } from 'node:path';
 import { ConfigError, EXIT } from '@ecavg/runtime';
+import { ControlBox, type ControlRequest, controlFolder } from '../versions/controlBox.js';
 import { indexText, type RegistryIndex, readIndex, type Version } from '../versions/registry.js';
-import { ControlBox, type ControlRequest, controlFolder } from './controlBox.js';
-import { modelOf, readCloudFile } from './settings.js';
-import type { CloudFlags } from './subcommand.js';
+import { type CloudFlags, modelOf, type ReadSettings } from './subcommand.js';
 
 export interface ControlFlags extends CloudFlags {
   readonly fleet?: string;
@@ -14,8 +13,8 @@ export interface ControlFlags extends CloudFlags {
 }
 
 /** Asks the running cloud, and prints what it answers. @throws ConfigError where it refuses. */
-export async function ask(flags: ControlFlags, action: ControlRequest['action']): Promise<void> {
-  const file = await readCloudFile(flags);
+export async function ask(read: ReadSettings, flags: ControlFlags, action: ControlRequest['action']): Promise<void> {
+  const file = await read(flags);
   const { fleet, model } = modelOf(file.models, flags);
   const request = { fleet, model: model.id, action, ...(flags.to !== undefined && { version: flags.to }) };
   const answer = await new ControlBox(controlFolder(file.dataDir)).ask(request, 1000 * (flags.wait ?? 30));
@@ -44,8 +43,8 @@ function line(v: Version, { pinned }: RegistryIndex, head: Version | undefined):
 }
 
 /** Prints the versions of a model, the oldest first. */
-export async function printHistory(flags: ControlFlags): Promise<void> {
-  const config = modelOf((await readCloudFile(flags)).models, flags);
+export async function printHistory(read: ReadSettings, flags: ControlFlags): Promise<void> {
+  const config = modelOf((await read(flags)).models, flags);
   const folder = join(config.dataDir, 'models', config.model.id);
   const index = await readIndex(folder);
   if (!index) throw new ConfigError(`${folder} holds no versions: has this cloud run yet?`);

@@ -2,18 +2,15 @@ import { join } from 'node:path';
 import { ConfigError, DAY_MS, duration } from '@ecavg/runtime/commandLine';
 import type { Command } from 'commander';
 import type { EdgeKeys } from '../fleet/edgeKeys.js';
-import { type CloudFlags, cloudSubcommand } from './subcommand.js';
+import { type CloudFlags, cloudSubcommand, type ReadSettings } from './subcommand.js';
 
 interface Flags extends CloudFlags {
   readonly fleet?: string;
 }
 
-async function keysOf(flags: Flags): Promise<EdgeKeys> {
-  const [{ readCloudFile }, { EdgeKeys }] = await Promise.all([
-    import('./settings.js'),
-    import('../fleet/edgeKeys.js'),
-  ]);
-  const file = await readCloudFile(flags);
+async function openKeys(read: ReadSettings, flags: Flags): Promise<EdgeKeys> {
+  const { EdgeKeys } = await import('../fleet/edgeKeys.js');
+  const file = await read(flags);
   const model = file.models.find((m) => flags.fleet === undefined || m.fleet === flags.fleet);
   if (!model) throw new ConfigError(`no fleet ${flags.fleet}: there are ${file.models.map((m) => m.fleet).join(', ')}`);
   return new EdgeKeys(join(model.dataDir, 'keys'), file.enrolment.mode);
@@ -23,7 +20,8 @@ const withConfig = (name: string, description: string, examples: string): Comman
   cloudSubcommand(name, description, examples).option('--fleet <name>', 'which fleet, where the cloud has several');
 
 /** Subcommands of `ecavg cloud` that manage the keys of edges. */
-export function edgeKeyCommands(): Command[] {
+export function edgeKeyCommands(read: ReadSettings): Command[] {
+  const keysOf = (flags: Flags): Promise<EdgeKeys> => openKeys(read, flags);
   return [
     withConfig(
       'token',

@@ -16,8 +16,8 @@ import { Aggregator } from '../judging/aggregator.js';
 import { History, historyPath } from '../rounds/history.js';
 import { EmbeddedTelemetry } from '../telemetry/embedded.js';
 import { Spool } from '../telemetry/spool.js';
+import { ControlBox } from '../versions/controlBox.js';
 import { Registry } from '../versions/registry.js';
-import { ControlBox } from './controlBox.js';
 
 const root = mkdtempSync(join(tmpdir(), 'ecavg-cloud-state-'));
 after(() => rmSync(root, { recursive: true }));

@@ -3,7 +3,6 @@ import { type RoundMessage, type UpdateHeader, warmedUp } from '@ecavg/protocol'
 import { ConfigError, type Logger, type SerialQueue } from '@ecavg/runtime';
 import { leastUpdates } from '../aggregation/combine.js';
 import type { StrategyConfig } from '../aggregation/config.js';
-import type { ControlRequest } from '../commands/controlBox.js';
 import type { SelectionConfig } from '../fleet/config.js';
 import type { EdgeRecords } from '../fleet/edgeRecords.js';
 import type { EventLog } from '../fleet/events.js';
@@ -17,6 +16,7 @@ import type { GuardConfig } from '../judging/config.js';
 import { chosenScore, Guard, type Verdict } from '../judging/guard.js';
 import type { Judge } from '../judging/judge.js';
 import type { ModelConfig } from '../versions/config.js';
+import type { ControlRequest } from '../versions/controlBox.js';
 import type { Publisher } from '../versions/publisher.js';
 import type { Registry } from '../versions/registry.js';
 import type { Releases } from '../versions/releases.js';

@@ -1,8 +1,9 @@
 import { daemonCommand } from '@ecavg/runtime/commandLine';
 import { type Command, Option } from 'commander';
-import { accountCommands } from './accounts.js';
-import { controlCommands } from './control.js';
-import { edgeKeyCommands } from './edgeKeys.js';
+import { accountCommands } from './commands/accounts.js';
+import { controlCommands } from './commands/control.js';
+import { edgeKeyCommands } from './commands/edgeKeys.js';
+import type { ReadSettings } from './commands/subcommand.js';
 
 const MORE = `
 Several models, of one fleet or more, in one process: what an entry of "models" does not set, it
@@ -31,6 +32,8 @@ upstream:                    # the cloud; here this aggregator is an edge
   name: north
   broker: { url: mqtt://cloud:1883 }`;
 
+const readSettings: ReadSettings = async (flags) => (await import('./cloudFile.js')).readCloudFile(flags);
+
 export function cloudCommand(): Command {
   const command = daemonCommand({
     name: 'cloud',
@@ -53,11 +56,11 @@ telemetry:
   influx:            # leave out for the embedded store
     url: http://127.0.0.1:8086`,
     load: async () => ({
-      schema: (await import('../cloudFile.js')).cloudFileSchema,
+      schema: (await import('./cloudFile.js')).cloudFileSchema,
       start: async (config, log) =>
         config.role === 'regional'
-          ? (await import('../regional/regional.js')).startRegional(config, log)
-          : (await import('../cloud.js')).startCloud(config, log),
+          ? (await import('./regional/regional.js')).startRegional(config, log)
+          : (await import('./cloud.js')).startCloud(config, log),
     }),
   });
   command.addHelpText('after', MORE);
@@ -73,6 +76,7 @@ telemetry:
     const { role } = self.opts<{ role?: string }>();
     if (role !== undefined) process.env.ECAVG_CLOUD_ROLE = role;
   });
-  for (const sub of [...edgeKeyCommands(), ...controlCommands(), ...accountCommands()]) command.addCommand(sub);
+  for (const commands of [edgeKeyCommands, controlCommands, accountCommands])
+    for (const sub of commands(readSettings)) command.addCommand(sub);
   return command;
 }

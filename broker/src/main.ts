@@ -1,4 +1,0 @@
-import { runCommand } from '@ecavg/runtime/commandLine';
-import { brokerCommand } from './command.js';
-
-await runCommand(brokerCommand());

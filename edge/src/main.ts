@@ -1,4 +1,0 @@
-import { runCommand } from '@ecavg/runtime/commandLine';
-import { edgeCommand } from './command.js';
-
-await runCommand(edgeCommand());
