@@ -2,7 +2,6 @@ export { type DaemonParts, type DaemonSpec, daemonCommand, runCommand } from './
 export { type ConfigSources, CREDENTIALS, loadConfig, printConfig, withoutCredentials } from './config.js';
 export { runDaemon, type Service } from './daemon.js';
 export { checkDataFolder, openDataFolder } from './dataFolder.js';
-export { Downloader } from './download.js';
 export { DAY_MS, duration } from './duration.js';
 export { ConfigError, EXIT } from './errors.js';
 export {
@@ -15,6 +14,17 @@ export {
 } from './extensions.js';
 export { listFolder, readIfThere, readJson, readOrCreate, stampOf, writeDurable } from './files.js';
 export { Flow, type FlowLimits } from './flow.js';
+export { BlobStore } from './follower/blobStore.js';
+export { Downloader } from './follower/download.js';
+export { enrolRequest } from './follower/enrolment.js';
+export { Follower, type FollowerHandlers, type FollowerParts } from './follower/follower.js';
+export { type Identity, type Login, type Names, openIdentity } from './follower/identity.js';
+export type { Following, InHand, ModelReader, VersionFiles } from './follower/model.js';
+export type { OutboxEntry, OutboxStore, Outcome } from './follower/outbox.js';
+export { type Outgoing, Sender } from './follower/sender.js';
+export { Steps } from './follower/steps.js';
+export { Trust } from './follower/trust.js';
+export type { Taken } from './follower/versions.js';
 export { identifierSchema } from './identifiers.js';
 export { createLogger, type Logger, logSchema } from './logger.js';
 export { markdownTable } from './markdown.js';
@@ -39,7 +49,6 @@ export {
   optionText,
   type TextOption,
 } from './options.js';
-export { type Outgoing, RETRY_REASONS, Sender } from './outgoing.js';
 export { hashPassword, isPassword, newPassword } from './passwords.js';
 export { SerialQueue } from './queue.js';
 export { RecordTable } from './records.js';
@@ -48,4 +57,3 @@ export { SOFTWARE } from './software.js';
 export { type OnDamage, StateFile } from './stateFile.js';
 export { NewerFormatError, StateFormat, unchanged } from './stateFormat.js';
 export { DATA_ROLES, type DataRole, fits, opaqueState, stateKinds } from './stateKinds.js';
-export { Trust } from './trust.js';

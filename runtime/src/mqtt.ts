@@ -59,6 +59,8 @@ export interface ConnectOptions {
   readonly will?: { readonly topic: string; readonly payload: Uint8Array };
   /** Keep the session at the broker while away, so that QoS 1 messages wait for us. */
   readonly persistent?: boolean;
+  /** Wait for `connect()`: who listens has to be there before the first message. */
+  readonly manual?: boolean;
 }
 
 /** A client that keeps reconnecting; it does not wait for the first connection. */
@@ -72,6 +74,7 @@ export function connectBroker(broker: BrokerConfig, options: ConnectOptions, log
     // Otherwise a refused connection, over a password that is being changed, say, would be the last one.
     reconnectOnConnackError: true,
     resubscribe: false,
+    manualConnect: options.manual === true,
   };
   // In MQTT 5 a session ends with its connection unless it says for how long it may wait.
   if (options.persistent && settings.protocolVersion === 5)

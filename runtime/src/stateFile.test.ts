@@ -7,10 +7,10 @@ import { pack, unpack } from '@ecavg/protocol';
 import fc from 'fast-check';
 import { z } from 'zod';
 import { ConfigError } from './errors.js';
+import { Trust } from './follower/trust.js';
 import { nextSession } from './session.js';
 import { StateFile } from './stateFile.js';
 import { type FormatAbout, NewerFormatError, StateFormat } from './stateFormat.js';
-import { Trust } from './trust.js';
 
 const root = mkdtempSync(join(tmpdir(), 'ecavg-state-'));
 after(() => rmSync(root, { recursive: true }));

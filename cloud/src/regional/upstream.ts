@@ -22,7 +22,6 @@ import {
   type Logger,
   type MqttClient,
   nextSession,
-  RETRY_REASONS,
   readIfThere,
   readSecret,
   Sender,
@@ -195,18 +194,14 @@ export class Upstream {
   }
 
   #receipt(receipt: Receipt): void {
-    const { reason = '', detail, status } = receipt;
+    const { reason = '', status } = receipt;
     const outbox = this.#outbox;
     if (receipt.id === null && status === 'accepted') {
       void this.trust.enrolled(this.signer.key).then(() => this.#start());
       return;
     }
     if (!outbox || !this.#sender.concerns(receipt)) return;
-    if (status === 'missing') return this.#sender.send(receipt.missing ?? new Uint8Array());
-    if (status === 'rejected' && RETRY_REASONS.has(reason)) {
-      this.log.warn({ round: outbox.round, reason, detail }, 'not taken; it will be sent again');
-      return;
-    }
+    if (!this.#sender.answered(receipt)) return;
     this.#sender.done();
     this.handlers
       .settled(outbox, status === 'accepted', reason)

@@ -16,9 +16,10 @@ import {
 import { decodeMessage, encodeMessage, Topics } from '@ecavg/protocol';
 import { createLogger } from '@ecavg/runtime';
 import fc from 'fast-check';
+import type { Servable } from '../learning/servable.js';
 import { inferSchema } from './config.js';
 import { InferenceEndpoint } from './endpoint.js';
-import { InferenceService, type Servable } from './service.js';
+import { InferenceService } from './service.js';
 import { conformalThreshold } from './threshold.js';
 
 const log = createLogger('test', { level: 'silent', format: 'json' });

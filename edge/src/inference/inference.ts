@@ -2,12 +2,13 @@ import { LOSSES, type StreamWindow } from '@ecavg/models';
 import { pack, type Topics, unpack } from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
 import { z } from 'zod';
+import type { Servable } from '../learning/servable.js';
 import type { LocalData } from '../samples/localData.js';
 import { StreamData } from '../samples/streamData.js';
 import type { EdgeStore } from '../uplink/edgeStore.js';
 import type { InferConfig } from './config.js';
 import { InferenceEndpoint } from './endpoint.js';
-import { InferenceService, type Servable, type Served } from './service.js';
+import { InferenceService, type Served } from './service.js';
 
 const keptSchema = z.object({
   onnx: z.instanceof(Uint8Array),
@@ -32,7 +33,7 @@ interface Means {
 }
 
 /** The inference service of a gateway: keeps the model in service over a restart, so that it answers before any broker or cloud does. */
-export class InferenceDesk {
+export class Inference {
   readonly #service: InferenceService;
   readonly #endpoint: InferenceEndpoint;
   #timer: NodeJS.Timeout | undefined;

@@ -1,21 +1,8 @@
-import { type Loss, Predictor, type View } from '@ecavg/models';
+import { Predictor, type View } from '@ecavg/models';
 import type { Logger } from '@ecavg/runtime';
+import type { Servable } from '../learning/servable.js';
 import type { InferConfig } from './config.js';
 import { conformalThreshold } from './threshold.js';
-
-/** A model to be put into service. */
-export interface Servable {
-  /** Inference model with its weights. */
-  readonly onnx: Uint8Array;
-  readonly loss: Loss;
-  /** Of one sample. */
-  readonly shape: readonly number[];
-  readonly version: number;
-  /** Whether it is this gateway's own: trained, blended or tuned here from that version. */
-  readonly own: boolean;
-  /** Score above which a sample is an anomaly, where an earlier run has found it. */
-  readonly threshold?: number | undefined;
-}
 
 /** The answer to one sample. */
 export interface Answer {

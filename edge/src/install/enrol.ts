@@ -1,8 +1,7 @@
 import { decodeMessage, Topics } from '@ecavg/protocol';
-import { ConfigError, connectBroker, type Logger, writeDurable } from '@ecavg/runtime';
+import { ConfigError, connectBroker, enrolRequest, type Logger, writeDurable } from '@ecavg/runtime';
 import type { GatewayConfig, UplinkConfig } from '../uplink/config.js';
-import { EdgeStore } from '../uplink/edgeStore.js';
-import { enrolRequest, openIdentity } from '../uplink/identity.js';
+import { openIdentity } from '../uplink/identity.js';
 
 /** The settings that an enrolment works by. */
 export interface EnrolConfig extends GatewayConfig, Pick<UplinkConfig, 'trust'> {}
@@ -16,7 +15,7 @@ export async function enrol(config: EnrolConfig, token: string, waitSeconds: num
   if (!tokenFile) throw new ConfigError('set trust.tokenFile: the file that the token is kept in');
   if (token === '') throw new ConfigError('the token is empty: "ecavg cloud token" makes one');
   await writeDurable(tokenFile, `${token}\n`, 0o600);
-  const { signer, trust, login } = await openIdentity(config, new EdgeStore(config.dataDir));
+  const { signer, trust, login } = await openIdentity(config);
   if (trust.isEnrolled(signer.key)) return signer.key;
   const { edge, fleet, model } = config;
   const topics = new Topics(fleet);

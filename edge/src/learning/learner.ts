@@ -14,17 +14,37 @@ import {
 } from '@ecavg/models';
 import { type Layout, type RoundMessage, type Signer, sha256Hex } from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
-import type { Servable } from '../inference/service.js';
 import type { Governor } from '../power/governor.js';
 import type { LocalData } from '../samples/localData.js';
-import { encodeEntry } from '../uplink/coding.js';
 import type { EdgeStore, Memory, OutboxEntry } from '../uplink/edgeStore.js';
+import { encodeEntry } from '../uplink/encodeUpdateEntry.js';
+import type { Values } from '../uplink/reports.js';
 import { type Chosen, chooseModel } from './adoption.js';
 import type { LearningConfig } from './config.js';
 import { LocalTensors } from './localTensors.js';
+import type { Servable } from './servable.js';
 
-/** Measurements by name: accuracies in [0, 1], losses, seconds, bytes. */
-export type Values = Record<string, number>;
+interface LearnerParts {
+  readonly config: LearningConfig;
+  readonly data: LocalData;
+  readonly store: EdgeStore;
+  readonly signer: Signer;
+  readonly governor: Governor;
+  readonly log: Logger;
+}
+
+/** What a round of local training needs. */
+interface Training {
+  /** The round's base. */
+  readonly artifact: Artifact;
+  readonly round: RoundMessage;
+  /** What earlier updates left, for a model of `length` values. */
+  memory(length: number): Promise<Memory>;
+  /** Bytes that the link carries in time; undefined where it was not measured. */
+  budget(): number | undefined;
+  /** Aborts when the round is over. */
+  readonly signal: AbortSignal;
+}
 
 /** What one architecture needs here. */
 interface Engines {
@@ -47,25 +67,18 @@ export class Learner {
   /** The version considered last, with this gateway's own tensors. */
   #version: Float32Array | undefined;
 
-  constructor(
-    private readonly config: LearningConfig,
-    private readonly data: LocalData,
-    private readonly store: EdgeStore,
-    private readonly signer: Signer,
-    private readonly governor: Governor,
-    private readonly log: Logger,
-  ) {}
+  constructor(private readonly parts: LearnerParts) {}
 
   /** Compares a new version with the model in service, and takes it, a mixture, or neither. */
   async consider(artifact: Artifact, signal?: AbortSignal): Promise<{ adopted: boolean; values: Values }> {
     const engines = await this.#open(artifact);
     const arrived = this.#arrived(artifact, engines);
-    if (this.data.validation.indices.length === 0) return this.#unjudged(arrived);
+    if (this.parts.data.validation.indices.length === 0) return this.#unjudged(arrived);
     const [after, testAfter] = await this.#measure(engines, arrived);
     const previous = this.#version && (await this.#measure(engines, this.#version))[0];
     const mine = this.#serving;
     const before = mine && (await this.#measure(engines, mine));
-    const chosen = await chooseModel(this.config.adopt, arrived, after, mine, before?.[0], {
+    const chosen = await chooseModel(this.parts.config.adopt, arrived, after, mine, before?.[0], {
       accuracy: async (w) => (await this.#measure(engines, w))[0],
       tune: (w) => this.#tune(engines, w, signal),
     });
@@ -94,13 +107,8 @@ export class Learner {
   }
 
   /** One round of local training from the round's base: the update, ready for the outbox. */
-  async train(
-    artifact: Artifact,
-    round: RoundMessage,
-    memory: (length: number) => Promise<Memory>,
-    budget: () => number | undefined,
-    signal: AbortSignal,
-  ): Promise<{ entry: OutboxEntry; values: Values }> {
+  async train({ artifact, round, memory, budget, signal }: Training): Promise<{ entry: OutboxEntry; values: Values }> {
+    const { config, data, governor, signer } = this.parts;
     const engines = await this.#open(artifact);
     const { trainer, local, slice } = engines;
     const { layout } = trainer;
@@ -108,10 +116,10 @@ export class Learner {
     const start = local.apply(base);
     const [valBefore] = await this.#measure(engines, start);
     trainer.setWeights(start);
-    const seed = round.hyper.seed + this.data.seed;
-    const view = this.data.trainingView(seed);
-    await this.governor.begin(signal);
-    const onStep = (): Promise<void> => this.governor.step(signal);
+    const seed = round.hyper.seed + data.seed;
+    const view = data.trainingView(seed);
+    await governor.begin(signal);
+    const onStep = (): Promise<void> => governor.step(signal);
     const result = await trainer.train(view, { ...round.hyper, seed, signal, onStep });
     const trained = trainer.getWeights();
     const [valAfter, testAfter] = await this.#measure(engines, trained);
@@ -129,9 +137,9 @@ export class Learner {
       ...named('testAfter', testAfter),
     };
     const header = {
-      fleet: this.config.fleet,
-      edge: this.config.edge,
-      model: this.config.model,
+      fleet: config.fleet,
+      edge: config.edge,
+      model: config.model,
       round: round.round,
       base: artifact.sha256,
       codec: round.codec.name,
@@ -141,10 +149,18 @@ export class Learner {
       createdAt: Date.now(),
       metrics: values,
       ...(slice && { width: slice.width }),
-      ...(this.config.share.labels && { labels: noisyHistogram(view, this.config.share.labelNoise) }),
+      ...(config.share.labels && { labels: noisyHistogram(view, config.share.labelNoise) }),
     };
     const carried = await memory(layout.total);
-    const entry = encodeEntry(header, delta, carried, layout, round.codec.options, budget(), this.signer);
+    const entry = encodeEntry({
+      header,
+      delta,
+      memory: carried,
+      layout,
+      options: round.codec.options,
+      budget: budget(),
+      signer,
+    });
     return { entry, values: { ...values, bytes: entry.blob.length, bytesFloat32: artifact.layout.total * 4 } };
   }
 
@@ -181,13 +197,13 @@ export class Learner {
     // A model of another architecture can't be compared with the one in service.
     this.#serving = undefined;
     this.#version = undefined;
-    const { engine, threads, width } = this.config.train;
+    const { engine, threads, width } = this.parts.config.train;
     const sliced = width < 1 ? await sliceArtifact(artifact, width) : undefined;
     const mine = sliced?.artifact ?? artifact;
-    const local = await LocalTensors.open(this.store, mine, this.config.train);
-    const { localBatchNorm, localHead, localTensors } = this.config.train;
+    const local = await LocalTensors.open(this.parts.store, mine, this.parts.config.train);
+    const { localBatchNorm, localHead, localTensors } = this.parts.config.train;
     if (local.empty && (localBatchNorm || localHead || localTensors.length > 0))
-      this.log.warn('train.local... has no effect: the model has no such tensors');
+      this.parts.log.warn('train.local... has no effect: the model has no such tensors');
     this.#engines = {
       trainer: await createTrainer(mine, { engine, threads }),
       evaluator: await Evaluator.create(mine.model, mine.layout, threads, mine.info.loss),
@@ -201,12 +217,12 @@ export class Learner {
 
   /** Local training after adoption; undefined where it is off, or diverged. */
   async #tune({ trainer }: Engines, weights: Float32Array, signal?: AbortSignal): Promise<Float32Array | undefined> {
-    const { epochs, ...options } = this.config.adopt.fineTune;
+    const { epochs, ...options } = this.parts.config.adopt.fineTune;
     if (epochs === 0) return undefined;
     trainer.setWeights(weights);
     try {
-      const run = { epochs, ...options, seed: this.data.seed, ...(signal && { signal }) };
-      await trainer.train(this.data.train, run);
+      const run = { epochs, ...options, seed: this.parts.data.seed, ...(signal && { signal }) };
+      await trainer.train(this.parts.data.train, run);
     } catch (error) {
       if (error instanceof ModelError) return undefined;
       throw error;
@@ -215,12 +231,12 @@ export class Learner {
   }
 
   async #measure(engines: Engines, weights: Float32Array): Promise<[number, number | undefined]> {
-    const validation = await engines.evaluator.evaluate(weights, this.data.validation);
+    const validation = await engines.evaluator.evaluate(weights, this.parts.data.validation);
     return [validation.accuracy, await this.#test(engines, weights)];
   }
 
   async #test({ evaluator }: Engines, weights: Float32Array): Promise<number | undefined> {
-    return this.data.test && (await evaluator.evaluate(weights, this.data.test)).accuracy;
+    return this.parts.data.test && (await evaluator.evaluate(weights, this.parts.data.test)).accuracy;
   }
 }
 

@@ -66,27 +66,27 @@ describe('FedBN: batch normalisation that stays on the gateway', () => {
     });
     const data = openShard(config);
     const log = createLogger('test', { level: 'silent', format: 'json' });
-    const learner = new Learner(
+    const learner = new Learner({
       config,
       data,
-      new EdgeStore(folder),
-      Signer.generate(),
-      new Governor(config.power, folder, log),
+      store: new EdgeStore(folder),
+      signer: Signer.generate(),
+      governor: new Governor(config.power, folder, log),
       log,
-    );
+    });
     const round = {
       round: 1,
       codec: { name: 'raw', options: {} },
       hyper: { epochs: 1, learningRate: 0.05, momentum: 0.9, seed: 1 },
     } as unknown as RoundMessage;
     await learner.consider(artifact);
-    const { entry } = await learner.train(
+    const { entry } = await learner.train({
       artifact,
       round,
-      async () => ({}),
-      () => undefined,
-      new AbortController().signal,
-    );
+      memory: async () => ({}),
+      budget: () => undefined,
+      signal: new AbortController().signal,
+    });
     const { payload } = decodeUpdate(entry.blob);
     const delta = new Float32Array(artifact.layout.total);
     codec('raw').accumulate(payload, artifact.layout, 1, delta);

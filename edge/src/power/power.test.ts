@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { ModelError } from '@ecavg/models';
 import { createLogger } from '@ecavg/runtime';
-import { Absence } from './absence.js';
 import { powerSchema } from './config.js';
 import { Governor } from './governor.js';
 import { untilAllowed } from './hours.js';
@@ -113,23 +112,4 @@ test('at the memory ceiling training ends', async () => {
 test('the disk has room, or not', () => {
   assert.equal(governor({}).hasRoom, true);
   assert.equal(governor({ minFreeMegabytes: 1e12 }).hasRoom, false);
-});
-
-test('only a long absence is followed by a wait, of a random part of the time', () => {
-  let now = 0;
-  const absence = new Absence(
-    20,
-    () => 0.25,
-    () => now,
-  );
-  assert.equal(absence.back(), 0, 'the first connection');
-  absence.lost();
-  now = 30_000;
-  absence.lost();
-  assert.equal(absence.back(), 0);
-  absence.lost();
-  now = 100_000;
-  absence.lost();
-  assert.equal(absence.back(), 5000);
-  assert.equal(absence.back(), 0);
 });

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { sha256Hex } from '@ecavg/protocol';
+import { nextSession } from '@ecavg/runtime';
 import { edgeConfigSchema } from '../config.js';
 import { noisyHistogram } from '../learning/learner.js';
 import { openShard } from '../samples/openData.js';
@@ -56,25 +57,25 @@ describe('edge store', () => {
   });
 
   test('sessions grow even where the clock was set back', async () => {
-    const { folder, store } = fresh('session');
-    const first = await store.nextSession();
+    const file = join(root, 'session');
+    const first = await nextSession(file);
     const future = first + 1e9;
-    writeFileSync(join(folder, 'session'), String(future));
-    assert.equal(await store.nextSession(), future + 1);
-    writeFileSync(join(folder, 'session'), 'garbage');
-    assert.ok((await store.nextSession()) >= first);
+    writeFileSync(file, String(future));
+    assert.equal(await nextSession(file), future + 1);
+    writeFileSync(file, 'garbage');
+    assert.ok((await nextSession(file)) >= first);
   });
 
   test('a damaged blob counts as missing, others are pruned', async () => {
     const { folder, store } = fresh('blobs');
     const other = Uint8Array.of(9);
-    await store.saveBlob(entry.id, blob);
-    await store.saveBlob(sha256Hex(other), other);
-    assert.deepEqual(Uint8Array.from((await store.blob(entry.id)) ?? []), blob);
-    await store.pruneBlobs(new Set([entry.id]));
-    assert.equal(await store.blob(sha256Hex(other)), undefined);
+    await store.blobs.put(entry.id, blob);
+    await store.blobs.put(sha256Hex(other), other);
+    assert.deepEqual(Uint8Array.from((await store.blobs.get(entry.id)) ?? []), blob);
+    await store.blobs.prune(new Set([entry.id]));
+    assert.equal(await store.blobs.get(sha256Hex(other)), undefined);
     writeFileSync(join(folder, 'blobs', entry.id), 'no');
-    assert.equal(await store.blob(entry.id), undefined);
+    assert.equal(await store.blobs.get(entry.id), undefined);
   });
 });
 

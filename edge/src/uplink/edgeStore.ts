@@ -1,7 +1,7 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Carried, pack, sha256Hex, unpack } from '@ecavg/protocol';
-import { listFolder, nextSession, readIfThere, writeDurable } from '@ecavg/runtime';
+import { BlobStore, readIfThere, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 
 const bytes = z.instanceof(Uint8Array);
@@ -51,22 +51,10 @@ function unpackMemory({ residual, velocity, levels }: z.output<typeof memorySche
 
 /** Everything a gateway must remember across a crash. Every write is whole and on disk when it returns. */
 export class EdgeStore {
-  constructor(private readonly folder: string) {}
+  readonly blobs: BlobStore;
 
-  async blob(sha256: string): Promise<Uint8Array | undefined> {
-    const found = await readIfThere(join(this.folder, 'blobs', sha256));
-    // A damaged file is as good as none: the blob is fetched again.
-    return found && sha256Hex(found) === sha256 ? found : undefined;
-  }
-
-  async saveBlob(sha256: string, blob: Uint8Array): Promise<void> {
-    await writeDurable(join(this.folder, 'blobs', sha256), blob);
-  }
-
-  /** Removes all blobs but these. */
-  async pruneBlobs(keep: ReadonlySet<string>): Promise<void> {
-    const folder = join(this.folder, 'blobs');
-    for (const name of await listFolder(folder)) if (!keep.has(name)) await rm(join(folder, name), { force: true });
+  constructor(private readonly folder: string) {
+    this.blobs = new BlobStore(join(folder, 'blobs'));
   }
 
   /** The update that waits; a damaged file is set aside as `outbox.damaged` and reported through `damaged`. */
@@ -83,11 +71,6 @@ export class EdgeStore {
       damaged((error as Error).message);
       return undefined;
     }
-  }
-
-  /** See nextSession of the runtime. */
-  nextSession(): Promise<number> {
-    return nextSession(join(this.folder, 'session'));
   }
 
   async saveOutbox(entry: OutboxEntry): Promise<void> {

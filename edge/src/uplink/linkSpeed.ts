@@ -8,7 +8,7 @@ const SHARE = 0.2;
 const NEW = 0.5;
 
 /** Measures the uplink from the edge's own updates, on a clock that nobody sets. */
-export class Link {
+export class LinkSpeed {
   #bytesPerSecond: number | undefined;
   #sending: { id: string; since: number } | undefined;
   #round: { number: number; endsAt: number } | undefined;

@@ -1,202 +1,154 @@
-import type { Artifact, View } from '@ecavg/models';
-import type { Layout, Receipt, RoundMessage, Topics } from '@ecavg/protocol';
-import { type Flow, type Logger, type MqttClient, RETRY_REASONS, readSecret, Sender } from '@ecavg/runtime';
-import { encodeAgain } from './coding.js';
+// The uplink: all that a gateway hears from the cloud and says to it, over the follower of the runtime.
+// May use settings of power, and nothing of the rooms that make samples and updates: what it needs of them has a type here.
+import { type Artifact, readArtifact, updateArtifact, type View } from '@ecavg/models';
+import { type Layout, type Manifest, ProtocolError, type Receipt, type RoundMessage } from '@ecavg/protocol';
+import { Follower, type FollowerHandlers, type Logger, type Outcome, Sender, SOFTWARE } from '@ecavg/runtime';
 import type { UplinkConfig } from './config.js';
-import type { EdgeStore, OutboxEntry } from './edgeStore.js';
-import { enrolRequest, type Identity } from './identity.js';
-import { Link } from './linkSpeed.js';
-import { type Kind, Sharing } from './sharing.js';
+import type { EdgeStore, Memory, OutboxEntry } from './edgeStore.js';
+import { encodeAgain } from './encodeUpdateEntry.js';
+import type { Identity } from './identity.js';
+import { LinkSpeed } from './linkSpeed.js';
+import { Reports } from './reports.js';
+import { Shares } from './shares.js';
+import { Sharing } from './sharing.js';
 
-/** Refusals of a sound update: what it carried goes into the next one by error feedback. */
-const GIVE_BACK = new Set(['round-closed', 'base-mismatch', 'duplicate', 'reference-mismatch']);
+/** What an update leaves behind for the next one. */
+const CARRIED: Readonly<Record<Outcome, (entry: OutboxEntry) => Memory>> = {
+  accepted: (entry) => entry.ifAccepted,
+  'given-back': (entry) => entry.ifRejected,
+  dropped: () => ({}),
+};
 
-interface Means {
+interface UplinkParts {
   readonly config: UplinkConfig;
-  readonly topics: Topics;
-  readonly client: MqttClient;
-  readonly flow: Flow;
+  /** See the settings of power. */
+  readonly catchUpSeconds: number;
   readonly store: EdgeStore;
-  readonly data: { readonly train: View };
   readonly identity: Identity;
   readonly log: Logger;
+  readonly data: {
+    /** Of one sample. */
+    readonly shape: readonly number[];
+    /** How a stream is cut into windows; see streamDigest. */
+    readonly stream: string | undefined;
+    readonly train: View;
+  };
 }
 
-/** What the gateway knows at the moment, for an update that has to be coded once more. */
-interface Now {
-  readonly artifact: Artifact | undefined;
-  readonly round: RoundMessage | undefined;
-  readonly layout: Layout | undefined;
+type Handlers = FollowerHandlers<Artifact, OutboxEntry>;
+
+/** What the gateway makes of it; see FollowerHandlers. */
+export interface UplinkHandlers
+  extends Pick<
+    Handlers,
+    'present' | 'taken' | 'again' | 'heard' | 'round' | 'settled' | 'others' | 'other' | 'retry' | 'changed'
+  > {
+  /** Of the updates that are made here; undefined before the first version. */
+  layout(): Layout | undefined;
 }
 
-/** What goes to the cloud and must get there: the update in the outbox, what is shared by opt-in, and the request to be known. */
+/** A gateway's way to its cloud and back. */
 export class Uplink {
-  readonly #link = new Link();
-  readonly #updates: Sender;
-  readonly #shares: Sender;
-  readonly #sharing: Sharing;
-  /** What waits to be shared of the version in hand. */
-  #toShare: { id: string; blob: Uint8Array; kind: Kind; base: string }[] = [];
-  #outbox: OutboxEntry | undefined;
-  #stopped = false;
+  readonly follower: Follower<Artifact, OutboxEntry>;
+  readonly reports: Reports;
+  readonly shares: Shares;
+  readonly #link = new LinkSpeed();
 
-  constructor(private readonly means: Means) {
-    const { config, client, flow, store, data, identity, log } = means;
-    const { resendSeconds, broker } = config;
-    const sending = { client, flow, chunkBytes: broker.transfer.chunkBytes, resendSeconds, log };
-    this.#updates = new Sender(sending, (blob) => this.#link.sending(blob));
-    this.#shares = new Sender(sending);
-    this.#sharing = new Sharing(config, data, store, identity.signer);
+  constructor(
+    private readonly parts: UplinkParts,
+    private readonly handlers: UplinkHandlers,
+  ) {
+    const { config, catchUpSeconds, store, identity, log, data } = parts;
+    const { fleet, edge, model, broker, resendSeconds } = config;
+    this.follower = new Follower<Artifact, OutboxEntry>(
+      {
+        names: { fleet, edge, model },
+        broker,
+        identity,
+        tokenFile: config.trust.tokenFile,
+        resendSeconds,
+        catchUpSeconds,
+        canary: true,
+        software: SOFTWARE,
+        models: { read: readArtifact, withWeights: updateArtifact },
+        blobs: store.blobs,
+        outbox: {
+          load: () => store.outbox((why) => log.error({ why }, 'the outbox was damaged and is set aside')),
+          save: (entry) => store.saveOutbox(entry),
+          settle: (entry, outcome) => store.settle(CARRIED[outcome](entry)),
+        },
+        log,
+      },
+      {
+        ...handlers,
+        fits: (manifest, artifact) => this.#fits(manifest, artifact),
+        heard: (round) => {
+          this.#link.opened(round);
+          handlers.heard(round);
+        },
+        encodeAgain: (entry) => this.#encodeAgain(entry),
+        settled: async (entry, outcome) => {
+          if (outcome === 'accepted') this.#link.received(entry);
+          await handlers.settled(entry, outcome);
+        },
+        sending: (id) => this.#link.sending({ id }),
+        receipt: (receipt: Receipt) => this.shares.answered(receipt),
+        resumed: () => this.shares.resume(),
+      },
+    );
+    const { topics, steps, connection } = this.follower;
+    const { client, flow } = connection;
+    this.shares = new Shares({
+      edge,
+      model,
+      topic: topics.share(edge, model),
+      sharing: new Sharing(config, data, store, identity.signer),
+      sender: new Sender({ client, flow, chunkBytes: broker.transfer.chunkBytes, resendSeconds, log }),
+      steps,
+      log,
+    });
+    this.reports = new Reports({
+      edge,
+      model,
+      topic: topics.metrics(edge),
+      publish: (topic, payload) => this.follower.publish(topic, payload),
+      now: () => ({ round: this.follower.round?.round ?? 0, version: this.follower.version }),
+    });
   }
 
-  /** Takes up the outbox of the last run; resolves with its round, or 0. */
-  async open(): Promise<number> {
-    const { store, log } = this.means;
-    this.#outbox = await store.outbox((why) => log.error({ why }, 'the outbox was damaged and is set aside'));
-    return this.#outbox?.round ?? 0;
-  }
-
-  /** The update that waits for its receipt. */
-  get pending(): OutboxEntry | undefined {
-    return this.#outbox;
-  }
-
-  /** A round's message came. */
-  opened(round: RoundMessage): void {
-    this.#link.opened(round);
-  }
-
-  /** Bytes that the link carries in time; undefined before it was measured. */
+  /** Bytes that the link carries in time, for an update of this round; undefined before it was measured. */
   budget(round: RoundMessage): number | undefined {
     return this.#link.budget(round);
   }
 
-  /** Sends again what waits: after a connection was made. */
-  resume(): void {
-    this.#enrol();
-    this.#send();
-    this.#share();
+  /** Ends what goes on; `follower.close` says so to the cloud. */
+  async stop(): Promise<void> {
+    await this.follower.stop();
+    this.shares.stop();
   }
 
-  /** Keeps an update on disk and sends it until its receipt comes. */
-  async put(entry: OutboxEntry): Promise<void> {
-    await this.means.store.saveOutbox(entry);
-    this.#outbox = entry;
-    this.#send();
-  }
-
-  /** What a version asks this site for, and the site gives. */
-  wanted(...of: Parameters<Sharing['wanted']>): ReturnType<Sharing['wanted']> {
-    return this.#sharing.wanted(...of);
-  }
-
-  share(blobs: Awaited<ReturnType<Sharing['wanted']>>, base: string): void {
-    this.#toShare = blobs.map((s) => ({ ...s, base }));
-    this.#share();
-  }
-
-  /** Takes a receipt; true where the outbox is empty now. */
-  async settle(receipt: Receipt, now: Now): Promise<boolean> {
-    const { store, log } = this.means;
-    if (receipt.id === null) return this.#enrolled(receipt);
-    if (this.#shares.concerns(receipt)) return this.#shared(receipt);
-    const entry = this.#outbox;
-    if (!entry || receipt.id !== entry.id) return false;
-    const { reason = '', detail } = receipt;
-    if (receipt.status === 'missing') {
-      this.#updates.send(receipt.missing ?? new Uint8Array());
-      return false;
+  #fits({ stream }: Manifest, { info }: Artifact): void {
+    const { data } = this.parts;
+    const sample = info.input.shape.slice(1);
+    if (sample.join() !== data.shape.join()) {
+      throw new ProtocolError(
+        'layout-mismatch',
+        `the model takes samples of shape [${sample.join(', ')}]; this gateway has [${data.shape.join(', ')}]`,
+      );
     }
-    if (receipt.status === 'rejected' && RETRY_REASONS.has(reason)) {
-      log.warn({ round: entry.round, reason, detail }, 'update not taken; it will be sent again');
-      return false;
+    if (stream !== data.stream) {
+      throw new ProtocolError(
+        'layout-mismatch',
+        'the model was made for windows cut in another way: data.stream must be the same here and in the cloud',
+      );
     }
-    if (reason === 'reference-mismatch' && (await this.#encodeAgain(entry, now))) return false;
-    const accepted = receipt.status === 'accepted';
-    if (accepted) this.#link.received(entry);
-    if (accepted) log.info({ round: entry.round, id: entry.id }, 'update accepted');
-    else log.warn({ round: entry.round, reason, detail }, 'update rejected');
-    await store.settle(accepted ? entry.ifAccepted : GIVE_BACK.has(reason) ? entry.ifRejected : {});
-    this.#updates.done();
-    this.#outbox = undefined;
-    return true;
   }
 
-  stop(): void {
-    this.#stopped = true;
-    this.#updates.done();
-    this.#shares.done();
-  }
-
-  #send(): void {
-    const entry = this.#outbox;
-    if (!entry || this.#stopped) return;
-    const { edge, model } = this.means.config;
-    const about = { edge, model, round: entry.round, base: entry.base };
-    const topic = this.means.topics.update(edge, model);
-    this.#updates.start({ id: entry.id, blob: entry.blob, type: 'update', topic, about });
-  }
-
-  /** One blob after another. */
-  #share(): void {
-    const next = this.#toShare[0];
-    if (!next || this.#stopped) return;
-    const { edge, model } = this.means.config;
-    const topic = this.means.topics.share(edge, model);
-    this.#shares.start({ ...next, type: 'share', topic, about: { edge, model, base: next.base } });
-  }
-
-  async #shared(receipt: Receipt): Promise<false> {
-    const { log } = this.means;
-    const { reason = '', detail, status } = receipt;
-    if (status === 'missing') {
-      this.#shares.send(receipt.missing ?? new Uint8Array());
-      return false;
-    }
-    if (status === 'rejected' && RETRY_REASONS.has(reason)) {
-      log.warn({ reason, detail }, 'what is shared was not taken; it will be sent again');
-      return false;
-    }
-    const blob = this.#toShare.shift();
-    this.#shares.done();
-    if (status === 'accepted' && blob) {
-      await this.#sharing.given(blob.kind);
-      log.info({ kind: blob.kind, bytes: blob.blob.length }, 'shared with the cloud');
-    } else log.warn({ reason, detail }, 'the cloud did not want what is shared');
-    this.#share();
-    return false;
-  }
-
-  /** The cloud lost what it knew of this edge's last update: the same update once more, without reference to it. */
-  async #encodeAgain(entry: OutboxEntry, { artifact, round, layout }: Now): Promise<boolean> {
-    if (artifact?.sha256 !== entry.base || round?.round !== entry.round || !layout) return false;
-    const again = encodeAgain(entry, layout, round.codec.options, this.means.identity.signer);
-    await this.put(again);
-    this.means.log.info(
-      { round: entry.round, bytes: again.blob.length },
-      'the update was coded again without a reference',
-    );
-    return true;
-  }
-
-  /** Asks to be known by this edge's key, with proof of its token, until the cloud has said yes. */
-  #enrol(): void {
-    const { signer, trust } = this.means.identity;
-    const { config, client, topics } = this.means;
-    const { tokenFile } = config.trust;
-    if (!tokenFile || trust.isEnrolled(signer.key)) return;
-    client.publish(topics.enrol(config.edge), enrolRequest(config, signer, readSecret(tokenFile)), { qos: 1 });
-  }
-
-  async #enrolled({ status, reason, detail }: Receipt): Promise<false> {
-    const { identity, log } = this.means;
-    if (status !== 'accepted') {
-      log.error({ reason, detail }, 'a message was refused');
-      return false;
-    }
-    await identity.trust.enrolled(identity.signer.key);
-    log.info('enrolled');
-    this.#send();
-    return false;
+  async #encodeAgain(entry: OutboxEntry): Promise<OutboxEntry | undefined> {
+    const { following, round } = this.follower;
+    const layout = this.handlers.layout();
+    if (following.kind === 'no-version' || following.artifact.sha256 !== entry.base || !layout) return undefined;
+    if (round?.round !== entry.round) return undefined;
+    return encodeAgain(entry, layout, round.codec.options, this.parts.identity.signer);
   }
 }

@@ -1,8 +1,8 @@
 import { join } from 'node:path';
 import { checkSigned, type Manifest, ProtocolError, type RoundMessage } from '@ecavg/protocol';
 import { z } from 'zod';
-import { StateFile } from './stateFile.js';
-import { StateFormat, unchanged } from './stateFormat.js';
+import { StateFile } from '../stateFile.js';
+import { StateFormat, unchanged } from '../stateFormat.js';
 
 const trustSchema = z.object({
   /** The cloud's public key: the first one seen, or the one in the settings. */

@@ -1,13 +1,13 @@
 import { chunksIn, type EdgeChunk, edgeChunks, encodeMessage, type Receipt } from '@ecavg/protocol';
-import type { Flow } from './flow.js';
-import type { Logger } from './logger.js';
-import type { MqttClient } from './mqtt.js';
+import type { Flow } from '../flow.js';
+import type { Logger } from '../logger.js';
+import type { MqttClient } from '../mqtt.js';
 
 /** MQTT 5: a broker need not keep the chunks of a blob for longer; its edge sends them again. */
 const EXPIRY_SECONDS = 3600;
 
 /** Refusals that the same blob, sent again, can survive. */
-export const RETRY_REASONS: ReadonlySet<string> = new Set([
+const RETRY_REASONS: ReadonlySet<string> = new Set([
   'crc-mismatch',
   'hash-mismatch',
   'chunk-conflict',
@@ -63,6 +63,21 @@ export class Sender {
   /** Whether the receipt is for the blob that is being sent. */
   concerns({ id }: Receipt): boolean {
     return id !== null && id === this.#blob?.id;
+  }
+
+  /** Takes a receipt that concerns this blob; true where that is the end of it, false where the blob is still on its way. */
+  answered(receipt: Receipt): boolean {
+    const { type, about } = this.#blob ?? {};
+    const { status, reason = '', detail } = receipt;
+    if (status === 'missing') {
+      this.send(receipt.missing ?? new Uint8Array());
+      return false;
+    }
+    if (status === 'rejected' && RETRY_REASONS.has(reason)) {
+      this.means.log.warn({ type, round: about?.round, reason, detail }, 'not taken; it will be sent again');
+      return false;
+    }
+    return true;
   }
 
   done(): void {

@@ -1,4 +1,3 @@
-import { type Artifact, updateArtifact } from '@ecavg/models';
 import {
   type CodecOptions,
   codec,
@@ -14,19 +13,20 @@ import {
 } from '@ecavg/protocol';
 import type { Memory, OutboxEntry } from './edgeStore.js';
 
-/**
- * Codes a difference, with what is carried from before, into an update for the outbox.
- * @param budget bytes that the link carries in time, for the preset `auto`; undefined where no transfer was measured.
- */
-export function encodeEntry(
-  header: Omit<UpdateHeader, 'key'>,
-  delta: Float32Array,
-  memory: Memory,
-  layout: Layout,
-  options: CodecOptions,
-  budget: number | undefined,
-  signer: Signer,
-): OutboxEntry {
+/** What is coded, and how. */
+interface Coding {
+  readonly header: Omit<UpdateHeader, 'key'>;
+  readonly delta: Float32Array;
+  readonly memory: Memory;
+  readonly layout: Layout;
+  readonly options: CodecOptions;
+  /** Bytes that the link carries in time, for the preset `auto`; undefined where no transfer was measured. */
+  readonly budget: number | undefined;
+  readonly signer: Signer;
+}
+
+/** Codes a difference, with what is carried from before, into an update for the outbox. */
+export function encodeEntry({ header, delta, memory, layout, options, budget, signer }: Coding): OutboxEntry {
   const coder = codec(header.codec);
   const temporal = options.temporal === 1;
   const reference = temporal && memory.levels && coder.levels ? makeReference(memory.levels) : undefined;
@@ -47,25 +47,15 @@ export function encodeEntry(
 export function encodeAgain(entry: OutboxEntry, layout: Layout, options: CodecOptions, signer: Signer): OutboxEntry {
   const { header } = decodeUpdate(entry.blob);
   const { residual, velocity } = entry.ifRejected;
-  const nothing = new Float32Array(layout.total);
-  // What was wanted is all in the residual; the velocity has had its share of it.
-  const again = encodeEntry(
+  const again = encodeEntry({
     header,
-    nothing,
-    residual ? { residual } : {},
+    // What was wanted is all in the residual; the velocity has had its share of it.
+    delta: new Float32Array(layout.total),
+    memory: residual ? { residual } : {},
     layout,
-    { ...options, momentum: 0 },
-    undefined,
+    options: { ...options, momentum: 0 },
+    budget: undefined,
     signer,
-  );
+  });
   return velocity ? { ...again, ifAccepted: { ...again.ifAccepted, velocity } } : again;
-}
-
-/** The version that a published difference leads to. Throws ProtocolError where it does not fit. */
-export function applyDifference(base: Artifact, payload: Uint8Array, codecName: string): Artifact {
-  const coder = codec(codecName);
-  coder.check(payload, base.layout);
-  const weights = base.weights.slice();
-  coder.accumulate(payload, base.layout, 1, weights);
-  return updateArtifact(base, weights);
 }

@@ -1,6 +1,6 @@
 import { BlobAssembler, type BlobRef, chunkCount, ProtocolError, type Topics } from '@ecavg/protocol';
-import type { Logger } from './logger.js';
-import type { MqttClient } from './mqtt.js';
+import type { Logger } from '../logger.js';
+import type { MqttClient } from '../mqtt.js';
 
 /** A model larger than this is refused before memory is set aside for it. */
 const MAX_BLOB_BYTES = 1 << 30;
