@@ -1,4 +1,5 @@
-import { cloudConfigSchema } from '@ecavg/cloud';
+import { isDeepStrictEqual } from 'node:util';
+import { COMBINERS, cloudConfigSchema, SERVER_OPTIMIZERS, WEIGHTINGS } from '@ecavg/cloud';
 import { PRESETS } from '@ecavg/protocol';
 import { type SimulationOptions, simulate } from './simulate.js';
 import { table } from './table.js';
@@ -11,27 +12,28 @@ function strategy(change: object): Pick<SimulationOptions, 'strategy'> {
   return { strategy: all satisfies Strategy };
 }
 
-const server = (name: string, learningRate: number, extra: object = {}) =>
-  strategy({ server: { name, learningRate, ...extra } });
+const entries = <T>(table: { readonly entries: readonly [string, T][] }, of: (name: string, record: T) => object) =>
+  table.entries.map(([name, record]) => [name, strategy(of(name, record))] as const);
 
-/** What is compared, by the names of docs/strategies.md. */
+/** Every weighting, combiner and server optimiser of the cloud, each with the defaults of the others; and FedProx, which edges do. */
 const STRATEGIES: Readonly<Record<string, Partial<SimulationOptions>>> = {
-  samples: strategy({}),
-  uniform: strategy({ weighting: ['uniform'] }),
-  feddisco: strategy({ weighting: ['feddisco'] }),
-  fednova: strategy({ weighting: ['samples', 'fednova'] }),
+  ...Object.fromEntries(entries(WEIGHTINGS, (name) => ({ weighting: [name] }))),
   'fedprox 0.01': { ...strategy({}), mu: 0.01 },
-  median: strategy({ combiner: 'median' }),
-  'trimmed-mean': strategy({ combiner: 'trimmed-mean' }),
-  'multi-krum': strategy({ combiner: 'multi-krum', hostile: 2 }),
-  'geometric-median': strategy({ combiner: 'geometric-median' }),
-  fltrust: strategy({ combiner: 'fltrust' }),
-  fedavgm: server('fedavgm', 1, { momentum: 0.5 }),
-  fedadam: server('fedadam', 0.01),
-  fedyogi: server('fedyogi', 0.01),
-  reptile: server('reptile', 0.5),
+  ...Object.fromEntries(
+    entries(COMBINERS, (combiner, { trial }) => ({ combiner, ...(trial && { combinerOptions: trial }) })),
+  ),
+  ...Object.fromEntries(entries(SERVER_OPTIMIZERS, (name, { trial }) => ({ server: { name, ...trial } }))),
 };
 export const STRATEGY_NAMES = Object.keys(STRATEGIES);
+
+/** Edges of a bench are never late nor refused: factors are all 1. */
+const givesOnlyOnes = (name: string): boolean => WEIGHTINGS.has(name) && WEIGHTINGS.get(name).factor !== undefined;
+/** What is compared where none is named: everything but what stands there already by another name. */
+export const COMPARED = STRATEGY_NAMES.filter(
+  (name, i) =>
+    !givesOnlyOnes(name) &&
+    !STRATEGY_NAMES.slice(0, i).some((before) => isDeepStrictEqual(STRATEGIES[before], STRATEGIES[name])),
+);
 
 const SPLITS = [0.1, 0.5, 'iid'] as const;
 const TARGET = 0.9;

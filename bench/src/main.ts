@@ -8,7 +8,7 @@ import { benchCodec, CODEC_MODELS, type CodecModel } from './codec.js';
 import { benchFleet } from './fleet.js';
 import { benchFlower, measureOurs } from './flower.js';
 import { benchGateway } from './gateway.js';
-import { benchHeterogeneity, STRATEGY_NAMES } from './heterogeneity.js';
+import { benchHeterogeneity, COMPARED, STRATEGY_NAMES } from './heterogeneity.js';
 import { measureTfjs, TFJS_BACKENDS, type TfjsBackend } from './tfjs.js';
 import { benchTrain, CASE_NAMES, type CaseName, measure } from './train.js';
 
@@ -87,7 +87,7 @@ program
 program
   .command('heterogeneity')
   .description('accuracy, and bytes to 90 %, of each strategy on evenly and unevenly spread labels')
-  .addOption(new Option('--strategies <names...>', 'which').choices(STRATEGY_NAMES).default(STRATEGY_NAMES))
+  .addOption(new Option('--strategies <names...>', 'which').choices(STRATEGY_NAMES).default(COMPARED))
   .addOption(new Option('--rounds <n>', 'rounds of each run').argParser(Number).default(15))
   .addOption(new Option('--seeds <n>', 'runs of each').argParser(Number).default(1))
   .option('--json', 'print JSON')

@@ -1,11 +1,13 @@
 import { tmpdir } from 'node:os';
 import {
+  cloudConfigSchema,
   combine,
   type ServerOptions,
   type ServerState,
   type StrategyOptions,
   serverStep,
   type Update,
+  wantsOwnDifference,
 } from '@ecavg/cloud';
 import {
   createTrainer,
@@ -53,14 +55,8 @@ export interface Simulation {
 /** A Dirichlet concentration at which all shards have all classes in equal parts. */
 const IID = 1e5;
 
-const PLAIN = {
-  weighting: ['samples'],
-  combiner: 'mean',
-  trim: 0,
-  hostile: 0,
-  clip: 0,
-  server: { name: 'none', learningRate: 1, momentum: 0, beta1: 0, beta2: 0, tau: 1 },
-} as const;
+/** The cloud's defaults, without clipping. */
+const { strategy: PLAIN } = cloudConfigSchema.parse({ dataDir: '-', model: { id: 'bench' }, strategy: { clip: 0 } });
 
 /** The training samples of each edge. */
 export function shardsOf(data: DataSet, { edges, alpha, seed }: Pick<SimulationOptions, 'edges' | 'alpha' | 'seed'>) {
@@ -125,7 +121,7 @@ export async function simulate(o: SimulationOptions): Promise<Simulation> {
       sent += coded.payload.length;
     }
     const { server, ...strategy } = o.strategy ?? PLAIN;
-    const own = strategy.combiner === 'fltrust' ? await trained(split.reference, base, round) : undefined;
+    const own = wantsOwnDifference(strategy) ? await trained(split.reference, base, round) : undefined;
     const { difference } = await combine(updates, layout.total, strategy, tmpdir(), own);
     ({ weights, state } = serverStep(base, difference, server, state));
     bytes.push(sent);

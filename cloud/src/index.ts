@@ -1,5 +1,24 @@
+export { type CombinerSettings, wantsOwnDifference } from './aggregation/chosen.js';
 export { combine, type StrategyOptions, type Update } from './aggregation/combine.js';
-export { type ServerOptions, type ServerState, serverStep } from './aggregation/serverOptimizer.js';
+export {
+  type Combiner,
+  type CoordinateCombiner,
+  defineCombiner,
+  type Given,
+  type StreamingCombiner,
+  type WeightedSumCombiner,
+} from './aggregation/combiner.js';
+export { COMBINERS } from './aggregation/combiners.js';
+export type { Geometry, Gram } from './aggregation/gram.js';
+export {
+  SERVER_OPTIMIZERS,
+  type ServerOptimizer,
+  type ServerOptions,
+  type ServerState,
+  serverStep,
+} from './aggregation/serverOptimizer.js';
+export { type Contribution, defineWeighting, type Weighting } from './aggregation/weighting.js';
+export { WEIGHTINGS } from './aggregation/weightings.js';
 export { startCloud } from './cloud.js';
 export { type CloudFile, readCloudFile } from './cloudFile.js';
 export { cloudCommand } from './command.js';

@@ -39,6 +39,7 @@ export {
 } from './mqtt.js';
 export {
   type FlagOption,
+  mergedOptions,
   type NumberOption,
   type OptionSpec,
   type OptionSpecs,
@@ -46,12 +47,13 @@ export {
   optionDefaults,
   optionFields,
   optionSpecsSchema,
+  optionsSchema,
   optionText,
   type TextOption,
 } from './options.js';
 export { hashPassword, isPassword, newPassword } from './passwords.js';
 export { SerialQueue } from './queue.js';
-export { RecordTable } from './records.js';
+export { functionSchema, RecordTable } from './records.js';
 export { nextSession } from './session.js';
 export { SOFTWARE } from './software.js';
 export { type OnDamage, StateFile } from './stateFile.js';

@@ -1,5 +1,5 @@
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
-const row = (cells: readonly string[]): string => `| ${cells.map(cell).join(' | ')} |`.replaceAll('|  |', '| |');
+const row = (cells: readonly string[]): string => `|${cells.map((c) => (c ? ` ${cell(c)} ` : ' ')).join('|')}|`;
 
 /** A table of Markdown, for docs that are made from code. */
 export function markdownTable(head: readonly string[], rows: readonly (readonly string[])[]): string {

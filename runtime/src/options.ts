@@ -51,10 +51,43 @@ function field(spec: OptionSpec): z.ZodType {
   return (oneOf ? z.enum(oneOf) : z.string()).default(spec.default);
 }
 
+type Field<V> = z.ZodDefault<z.ZodType<V, V>>;
+
 /** The fields of a settings schema for options, each by its name. */
-export function optionFields<S extends OptionSpecs>(specs: S): { [K in keyof S]: z.ZodType<OptionValues<S>[K]> } {
+export function optionFields<S extends OptionSpecs>(specs: S): { [K in keyof S]: Field<OptionValues<S>[K]> } {
   const fields = Object.entries(specs).map(([name, spec]) => [name, field(spec)]);
-  return Object.fromEntries(fields) as { [K in keyof S]: z.ZodType<OptionValues<S>[K]> };
+  return Object.fromEntries(fields) as { [K in keyof S]: Field<OptionValues<S>[K]> };
+}
+
+/**
+ * A schema for options that are known only when settings are parsed, as extensions may add to them: what is set, checked, with defaults.
+ */
+export function optionsSchema(specs: () => OptionSpecs): z.ZodType<OptionValues, Readonly<Record<string, unknown>>> {
+  return z.custom<Readonly<Record<string, unknown>>>().transform((given, context) => {
+    const result = z.strictObject(optionFields(specs())).safeParse(given);
+    if (result.success) return result.data as OptionValues;
+    for (const issue of result.error.issues) context.addIssue(issue as never);
+    return z.NEVER;
+  });
+}
+
+type Both<U> = (U extends unknown ? (one: U) => void : never) extends (all: infer I) => void ? I : never;
+
+/**
+ * The options of several records together.
+ * @throws RangeError where two have different ones of one name.
+ */
+export function mergedOptions<R extends { readonly options: OptionSpecs }>(
+  records: Readonly<Record<string, R>>,
+): Both<R['options']> {
+  const all: Record<string, OptionSpec> = {};
+  for (const { options } of Object.values<R>(records)) {
+    for (const [name, spec] of Object.entries(options)) {
+      if (all[name] && all[name] !== spec) throw new RangeError(`two records have an option ${name}`);
+      all[name] = spec;
+    }
+  }
+  return all as Both<R['options']>;
 }
 
 /** The values of options where nothing is set. */

@@ -4,6 +4,12 @@ import { ConfigError } from './errors.js';
 /** Names of records, as in settings. */
 const NAME = /^[a-z][a-z0-9]*(-[a-z0-9]+)*$/;
 
+/** A function of a record that an extension brings. */
+export const functionSchema = z.custom<(...given: never[]) => unknown>(
+  (v) => typeof v === 'function',
+  'must be a function',
+);
+
 const firstLine = (text = ''): string => text.split('\n')[0] ?? '';
 
 /**
@@ -35,6 +41,10 @@ export class RecordTable<T extends object, Name extends string = string> {
     const record = this.#records.get(name);
     if (!record) throw new ConfigError(`there is no ${this.kind} ${name}; there are ${this.names.join(', ')}`);
     return record;
+  }
+
+  has(name: string): boolean {
+    return this.#records.has(name);
   }
 
   get entries(): [name: string, record: T][] {

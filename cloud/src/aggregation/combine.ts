@@ -1,28 +1,33 @@
-import { type Gram, gramMatrix, norm, scaledGram } from './gram.js';
+import type { OptionValues } from '@ecavg/runtime';
+import { type Chosen, type CombinerSettings, chosenCombiner } from './chosen.js';
+import type { Combiner, CoordinateCombiner, Given, StreamingCombiner, WeightedSumCombiner } from './combiner.js';
+import { type Gram, geometry, gramMatrix, norm, scaledGram } from './gram.js';
 import { divideByHolders, type Part, sumOverHolders } from './holders.js';
-import { clipFactors, coordinateMedian, fltrust, geometricMedian, multiKrum, trimmedMean } from './robust.js';
-import { withBlocks } from './rows.js';
+import { clipFactors } from './robust.js';
+import { type Block, withBlocks } from './rows.js';
 import { Sketch } from './sketch.js';
-import { type Contribution, type Weighted, type Weighting, type WeightingOptions, weigh } from './weighting.js';
+import { type Weighted, weigh } from './weigh.js';
+import type { Contribution } from './weighting.js';
 
-export const COMBINERS = ['mean', 'median', 'trimmed-mean', 'multi-krum', 'geometric-median', 'fltrust'] as const;
-export type CombinerName = (typeof COMBINERS)[number];
-
-export interface StrategyOptions {
-  readonly weighting: readonly Weighting[];
-  readonly weightingOptions?: WeightingOptions;
-  readonly combiner: CombinerName;
-  /** Share of values cut off at each end by the trimmed mean. */
-  readonly trim: number;
-  /** Edges that may be hostile, for multi-Krum. */
-  readonly hostile: number;
+/** Settings `strategy`, without the server's optimiser. */
+export interface StrategyOptions extends CombinerSettings {
+  /** Names of WEIGHTINGS. */
+  readonly weighting: readonly string[];
+  readonly weightingOptions?: OptionValues;
   /** Updates longer than this many times the median length are shortened; 0 never. */
   readonly clip: number;
 }
 
-/** Updates without which the combiner can't work: a round waits for them. */
-export function leastUpdates({ combiner, hostile }: Pick<StrategyOptions, 'combiner' | 'hostile'>): number {
-  return combiner === 'multi-krum' ? 2 * hostile + 3 : 1;
+/** A combiner that has fewer updates than it needs. */
+export class TooFewUpdatesError extends RangeError {
+  override readonly name = 'TooFewUpdatesError';
+  constructor(
+    readonly combiner: string,
+    readonly needed: number,
+    readonly given: number,
+  ) {
+    super(`combiner ${combiner} needs ${needed} updates; there are ${given}`);
+  }
 }
 
 /** An accepted update as the strategies see it. */
@@ -43,19 +48,34 @@ export interface Combined {
   readonly clipped: number;
 }
 
-interface Work {
+interface Work<C extends Combiner = Combiner> {
   readonly updates: readonly Update[];
   readonly length: number;
-  readonly options: StrategyOptions;
+  readonly clip: number;
   readonly folder: string;
   readonly weighted: Weighted;
+  readonly chosen: Chosen;
+  readonly record: C;
+  readonly given: Given;
+  /** The cloud's own difference, where the combiner wants it. */
+  readonly own: Float32Array | undefined;
 }
 
+/** How the work of each kind of combiner goes. */
+const WAYS: { readonly [K in Combiner['kind']]: (work: Work<Extract<Combiner, { kind: K }>>) => Promise<Combined> } = {
+  streaming,
+  'weighted-sum': weightedSum,
+  coordinates,
+};
+
 /**
- * Combines updates into one difference by weighting, norm clipping and combiner. `mean` decodes one update at a time,
- * so that its memory does not grow with their number; the others look at several side by side, from disk where they are large.
- * @param own the cloud's own difference from the same base, for `fltrust`.
- * @throws RangeError where a combiner can't work with so few updates, or `fltrust` has no own difference.
+ * Combines updates into one difference by weighting, norm clipping and combiner. A streaming combiner sees one decoded update at a time,
+ * so that memory does not grow with their number; the others look at several side by side, from disk where they are large.
+ * @param length values of the difference.
+ * @param folder where large updates are spooled.
+ * @param own the cloud's own difference from the same base, for combiners that want it.
+ * @throws TooFewUpdatesError where the combiner can't work with so few updates; RangeError where it wants the cloud's own difference and there is
+ * none, or gives another number of coefficients than there are updates; ConfigError for names and options that are not there.
  */
 export async function combine(
   updates: readonly Update[],
@@ -64,16 +84,27 @@ export async function combine(
   folder: string,
   own?: Float32Array,
 ): Promise<Combined> {
-  const weighted = weigh(
-    updates.map((u) => u.about),
-    options.weighting,
-    options.weightingOptions,
-  );
-  const work = { updates, length, options, folder, weighted };
-  if (options.combiner === 'mean') return meanOf(work);
-  if (options.combiner === 'fltrust' && !own)
-    throw new RangeError('combiner fltrust needs the cloud’s own difference: set fineTune.epochs above 0');
-  return robust(work, own);
+  const about = updates.map((u) => u.about);
+  const weighted = weigh(about, options.weighting, options.weightingOptions);
+  const chosen = chosenCombiner(options);
+  const { name, record, least } = chosen;
+  if (updates.length < least) throw new TooFewUpdatesError(name, least, updates.length);
+  const trusted = record.kind === 'weighted-sum' && record.ownDifference;
+  if (trusted && !own)
+    throw new RangeError(`combiner ${name} needs the cloud’s own difference: set fineTune.epochs above 0`);
+  const given = { weights: weighted.weights, updates: about, options: chosen.options };
+  const common = { updates, length, clip: options.clip, folder, weighted, chosen, given };
+  const way = WAYS[record.kind] as (work: Work) => Promise<Combined>;
+  return way({ ...common, record, own: trusted ? own : undefined });
+}
+
+/** The combiner's coefficients, one for each update. */
+function checked({ chosen, updates }: Work, coefficients: readonly number[]): readonly number[] {
+  if (coefficients.length !== updates.length)
+    throw new RangeError(
+      `combiner ${chosen.name} gave ${coefficients.length} coefficients for ${updates.length} updates`,
+    );
+  return coefficients;
 }
 
 /** sum += weight values; returns the Euclidean length of the values. */
@@ -87,18 +118,12 @@ function addScaled(sum: Float32Array, values: Float32Array, weight: number): num
   return Math.sqrt(square);
 }
 
-/** weight_k scale_k clip_k for each update. */
-const coefficients = ({ weights, scales }: Weighted, clips: readonly number[]): number[] =>
-  weights.map((w, k) => w * (scales[k] as number) * (clips[k] as number));
-
-async function meanOf({ updates, length, options, weighted }: Work): Promise<Combined> {
+async function streaming(work: Work<StreamingCombiner>): Promise<Combined> {
+  const { updates, length, clip, weighted, record, given } = work;
   const scratch = new Float32Array(length);
   const sketch = new Sketch(length, updates.length);
   const norms: number[] = [];
-  const whole = coefficients(
-    weighted,
-    updates.map(() => 1),
-  );
+  const whole = checked(work, record.coefficients(given)).map((c, k) => c * (weighted.scales[k] as number));
   let difference: Float32Array = new Float32Array(length);
   // One pass does for most rounds: what it adds is the sum, unless an update turns out to be too long.
   for (const [k, update] of updates.entries()) {
@@ -107,8 +132,8 @@ async function meanOf({ updates, length, options, weighted }: Work): Promise<Com
     sketch.take(k, 0, scratch);
     norms.push(addScaled(difference, scratch, whole[k] as number));
   }
-  const clips = options.clip > 0 ? clipFactors(diagonal(norms), options.clip) : norms.map(() => 1);
-  const shares = coefficients(weighted, clips);
+  const clips = clip > 0 ? clipFactors(diagonal(norms), clip) : norms.map(() => 1);
+  const shares = whole.map((c, k) => c * (clips[k] as number));
   // Taking the excess of a very long update back would leave its rounding errors: then everything is summed again.
   if (clips.some((c) => c < 1)) difference = await sumOverHolders(updates, shares, scratch.fill(0));
   else divideByHolders(updates, shares, difference);
@@ -119,43 +144,49 @@ const diagonal = (norms: readonly number[]): Gram =>
   norms.map((n, i) => Float64Array.from(norms, (_, j) => (i === j ? n * n : 0)));
 const count = (clips: readonly number[]): number => clips.filter((c) => c < 1).length;
 
-async function robust({ updates, length, options, folder, weighted }: Work, own?: Float32Array): Promise<Combined> {
+async function weightedSum(work: Work<WeightedSumCombiner>): Promise<Combined> {
+  const { updates, length, folder, record, given, own } = work;
   return withBlocks(updates, length, folder, async (blocks) => {
-    const trusted = options.combiner === 'fltrust' && own;
-    const sketch = new Sketch(length, updates.length);
-    let gram: Gram = [];
-    for await (const { from, rows } of blocks()) {
-      for (const [k, row] of rows.entries()) sketch.take(k, from, row);
-      const all = trusted ? [...rows, own.subarray(from, from + (rows[0]?.length ?? 0))] : rows;
-      gram = plus(gram, gramMatrix(all));
-    }
-    const norms = updates.map((_, k) => norm(gram, k));
-    const clips = options.clip > 0 ? clipFactors(gram.slice(0, updates.length), options.clip) : norms.map(() => 1);
-    const factors = updates.map((_, k) => (weighted.scales[k] as number) * (clips[k] as number));
-    const figures = { norms, clipped: count(clips) };
-    const { combiner } = options;
-    if (combiner === 'median' || combiner === 'trimmed-mean') {
-      const difference = new Float32Array(length);
-      for await (const { from, rows } of blocks()) {
-        const scaled = rows.map((row, k) => row.map((v) => v * (factors[k] as number)));
-        const out = difference.subarray(from, from + (rows[0]?.length ?? 0));
-        if (combiner === 'median') coordinateMedian(scaled, out);
-        else trimmedMean(scaled, options.trim, out);
-      }
-      const shares = updates.map(() => 1 / updates.length);
-      return { difference, shares, cosines: sketch.cosines(difference), ...figures };
-    }
-    const scaled = scaledGram(gram, trusted ? [...factors, 1] : factors);
-    const chosen =
-      combiner === 'multi-krum'
-        ? multiKrum(scaled, options.hostile)
-        : combiner === 'fltrust'
-          ? fltrust(scaled)
-          : geometricMedian(scaled, weighted.weights);
+    const { sketch, gram, factors, figures } = await compared(work, blocks, own);
+    const scaled = scaledGram(gram, own ? [...factors, 1] : factors);
+    const chosen = checked(work, record.coefficients(geometry(scaled, updates.length), given));
     const shares = chosen.map((c, k) => c * (factors[k] as number));
     const difference = await sumOverHolders(updates, shares, new Float32Array(length));
     return { difference, shares, cosines: sketch.cosines(difference), ...figures };
   });
+}
+
+async function coordinates(work: Work<CoordinateCombiner>): Promise<Combined> {
+  const { updates, length, folder, record, given } = work;
+  return withBlocks(updates, length, folder, async (blocks) => {
+    const { sketch, factors, figures } = await compared(work, blocks);
+    const difference = new Float32Array(length);
+    for await (const { from, rows } of blocks()) {
+      const scaled = rows.map((row, k) => row.map((v) => v * (factors[k] as number)));
+      record.combine(scaled, difference.subarray(from, from + (rows[0]?.length ?? 0)), given);
+    }
+    const shares = updates.map(() => 1 / updates.length);
+    return { difference, shares, cosines: sketch.cosines(difference), ...figures };
+  });
+}
+
+/** Inner products of all updates, with `own` last where it is given; and what each update is multiplied by, scale and clipping. */
+async function compared(
+  { updates, length, clip, weighted }: Work,
+  blocks: () => AsyncGenerator<Block>,
+  own?: Float32Array,
+) {
+  const sketch = new Sketch(length, updates.length);
+  let gram: Gram = [];
+  for await (const { from, rows } of blocks()) {
+    for (const [k, row] of rows.entries()) sketch.take(k, from, row);
+    const all = own ? [...rows, own.subarray(from, from + (rows[0]?.length ?? 0))] : rows;
+    gram = plus(gram, gramMatrix(all));
+  }
+  const norms = updates.map((_, k) => norm(gram, k));
+  const clips = clip > 0 ? clipFactors(gram.slice(0, updates.length), clip) : norms.map(() => 1);
+  const factors = updates.map((_, k) => (weighted.scales[k] as number) * (clips[k] as number));
+  return { sketch, gram, factors, figures: { norms, clipped: count(clips) } };
 }
 
 function plus(a: Gram, b: Gram): Gram {

@@ -42,3 +42,32 @@ export function cosine(gram: Gram, i: number, j: number): number {
   const lengths = norm(gram, i) * norm(gram, j);
   return lengths === 0 ? 0 : (gram[i]?.[j] ?? 0) / lengths;
 }
+
+/** What lengths and inner products tell of differences D_k, and of the cloud's own where there is one. */
+export interface Geometry {
+  /** D_i . D_j; the cloud's own difference comes last. */
+  readonly gram: Gram;
+  /** How many updates there are. */
+  readonly count: number;
+  /** The index of the cloud's own difference; undefined where there is none. */
+  readonly own: number | undefined;
+  /** D_i . D_j. */
+  dot(i: number, j: number): number;
+  /** |D_i|. */
+  norm(i: number): number;
+  /** |D_i - D_j|^2, never below 0. */
+  squaredDistance(i: number, j: number): number;
+  /** In [-1, 1]; 0 where one of them is zero. */
+  cosine(i: number, j: number): number;
+}
+
+/** @param count updates in `gram`; with one row more, that is the cloud's own difference. */
+export const geometry = (gram: Gram, count: number): Geometry => ({
+  gram,
+  count,
+  own: gram.length > count ? count : undefined,
+  dot: (i, j) => gram[i]?.[j] ?? 0,
+  norm: (i) => norm(gram, i),
+  squaredDistance: (i, j) => squaredDistance(gram, i, j),
+  cosine: (i, j) => cosine(gram, i, j),
+});

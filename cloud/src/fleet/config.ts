@@ -4,7 +4,7 @@ import { SELECTIONS } from './selection.js';
 /** `selection`: who is asked to train in a synchronous round. */
 export const selectionSchema = z
   .strictObject({
-    policy: z.enum(SELECTIONS).default('all'),
+    policy: SELECTIONS.schema.default('all'),
     /** Updates that a round wants; 0: one of every edge that is online. */
     count: z.int().min(0).default(0),
     /** So many times as many edges are asked, and the round closes with the first that answer. */

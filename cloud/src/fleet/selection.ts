@@ -1,17 +1,6 @@
 import { Random } from '@ecavg/models';
-
-/** Who is asked to train in a round. */
-export const SELECTIONS = ['all', 'random', 'availability', 'usefulness'] as const;
-export type SelectionName = (typeof SELECTIONS)[number];
-
-/** How a round's edges are chosen; the settings' section `selection`. */
-export interface SelectionOptions {
-  readonly policy: SelectionName;
-  /** Updates that a round wants; 0: one of every edge that is online. */
-  readonly count: number;
-  /** So many times as many edges are asked; at least 1. */
-  readonly overSelect: number;
-}
+import { RecordTable } from '@ecavg/runtime';
+import { z } from 'zod';
 
 /** What earlier rounds told of an edge. */
 export interface EdgeRecord {
@@ -46,21 +35,102 @@ export function usefulness(record: EdgeRecord, round: number, preferredSeconds: 
   return samples * Math.max(0, loss) * slow * stale;
 }
 
+/** What a policy chooses from. */
+export interface Choice {
+  /** Edges that are online, in an order that is drawn anew each round: to take the first ones is to choose at random. */
+  readonly edges: readonly string[];
+  /** How many are asked; fewer than there are edges. */
+  readonly asked: number;
+  readonly round: number;
+  /** For draws of its own; the same every time that the round is opened. */
+  readonly random: Random;
+  /** What earlier rounds told of an edge. */
+  record(edge: string): EdgeRecord;
+}
+
+/** Who is asked to train in a round. */
+export type SelectionPolicy = {
+  /** One sentence, for docs. */
+  readonly about: string;
+  /** Where it comes from. */
+  readonly source: string;
+} & (
+  | {
+      /** Everybody is asked, whatever `count` says. */
+      readonly everybody: true;
+    }
+  | {
+      readonly everybody: false;
+      /** At least `asked` different edges, the first of which are asked. */
+      choose(choice: Choice): readonly string[];
+    }
+);
+
+/** The selection policies of this release. One more is a record here, and nothing else. */
+const BUILT_IN = {
+  all: { about: 'everybody online', source: '', everybody: true },
+
+  random: { about: 'each edge alike', source: '', everybody: false, choose: ({ edges }) => edges },
+
+  availability: {
+    about: 'each edge the likelier, the more of its rounds it answered',
+    source: 'drawn as in Efraimidis and Spirakis 2006',
+    everybody: false,
+    choose({ edges, random, record }) {
+      // Without replacement, each draw in proportion to its weight: the largest of u^(1 / weight).
+      const keys = new Map(edges.map((e) => [e, Math.log(1 - random.uniform()) / availability(record(e))]));
+      return [...edges].sort((a, b) => (keys.get(b) as number) - (keys.get(a) as number));
+    },
+  },
+
+  usefulness: {
+    about:
+      'samples times training loss, less for slow edges, more for those not heard of lately; a fifth of the places goes to edges not known yet',
+    source: 'Oort: Lai et al. 2021, OSDI, section 4.2',
+    everybody: false,
+    choose({ edges, asked, round, record }) {
+      const known = edges.filter((e) => record(e).answered > 0);
+      const unknown = edges.filter((e) => record(e).answered === 0);
+      const times = known.map((e) => record(e).seconds ?? 0).sort((a, b) => a - b);
+      const preferred = times[times.length >> 1] ?? 0;
+      const utility = new Map(known.map((e) => [e, usefulness(record(e), round, preferred)]));
+      known.sort((a, b) => (utility.get(b) as number) - (utility.get(a) as number));
+      const explored = Math.min(unknown.length, Math.max(Math.ceil(EXPLORE * asked), asked - known.length));
+      return [...unknown.slice(0, explored), ...known];
+    },
+  },
+} as const satisfies Readonly<Record<string, SelectionPolicy>>;
+
+/** Every selection policy that settings may name. */
+export const SELECTIONS = new RecordTable<SelectionPolicy, keyof typeof BUILT_IN>(
+  'selection policy',
+  BUILT_IN,
+  z.looseObject({ about: z.string(), source: z.string(), everybody: z.boolean() }),
+);
+
+/** Settings `selection`. */
+export interface SelectionOptions {
+  /** A name of SELECTIONS. */
+  readonly policy: string;
+  /** Updates that a round wants; 0: one of every edge that is online. */
+  readonly count: number;
+  /** So many times as many edges are asked. */
+  readonly overSelect: number;
+}
+
 /** How many updates a round wants, and how many edges it asks for them: more, where some are expected to fail. */
 export function wantedCount(
   online: number,
   { count, overSelect, policy }: SelectionOptions,
 ): { wanted: number; asked: number } {
-  if (policy === 'all' || count === 0) return { wanted: online, asked: online };
+  if (SELECTIONS.get(policy).everybody || count === 0) return { wanted: online, asked: online };
   const wanted = Math.min(online, count);
   return { wanted, asked: Math.min(online, Math.ceil(wanted * overSelect)) };
 }
 
 /**
  * The edges that are asked to train, in the order of their names.
- * - all: everybody online. - random: each alike.
- * - availability: the likelier, the more of its rounds an edge answered.
- * - usefulness: those of the greatest utility, and with a fifth of the places ones not known yet.
+ * @throws ConfigError for a policy that is not there.
  */
 export function selectEdges(
   online: readonly string[],
@@ -69,26 +139,11 @@ export function selectEdges(
   round: number,
   seed: number,
 ): string[] {
+  const policy = SELECTIONS.get(options.policy);
   const { asked } = wantedCount(online.length, options);
-  if (asked >= online.length) return [...online].sort();
+  if (policy.everybody || asked >= online.length) return [...online].sort();
   const random = new Random(seed, `selection/${round}`);
-  const of = (edge: string): EdgeRecord => records.get(edge) ?? NEW;
-  const shuffled = [...random.shuffle(Int32Array.from(online, (_, i) => i))].map((i) => online[i] as string);
-  if (options.policy === 'availability') {
-    // Without replacement, each draw in proportion to its weight: the largest of u^(1 / weight) (Efraimidis and Spirakis 2006).
-    const keys = new Map(shuffled.map((e) => [e, Math.log(1 - random.uniform()) / availability(of(e))]));
-    shuffled.sort((a, b) => (keys.get(b) as number) - (keys.get(a) as number));
-    return shuffled.slice(0, asked).sort();
-  }
-  if (options.policy === 'usefulness') {
-    const known = shuffled.filter((e) => of(e).answered > 0);
-    const unknown = shuffled.filter((e) => of(e).answered === 0);
-    const times = known.map((e) => of(e).seconds ?? 0).sort((a, b) => a - b);
-    const preferred = times[times.length >> 1] ?? 0;
-    const utility = new Map(known.map((e) => [e, usefulness(of(e), round, preferred)]));
-    known.sort((a, b) => (utility.get(b) as number) - (utility.get(a) as number));
-    const explored = Math.min(unknown.length, Math.max(Math.ceil(EXPLORE * asked), asked - known.length));
-    return [...unknown.slice(0, explored), ...known].slice(0, asked).sort();
-  }
-  return shuffled.slice(0, asked).sort();
+  const record = (edge: string): EdgeRecord => records.get(edge) ?? NEW;
+  const edges = [...random.shuffle(Int32Array.from(online, (_, i) => i))].map((i) => online[i] as string);
+  return policy.choose({ edges, asked, round, random, record }).slice(0, asked).sort();
 }

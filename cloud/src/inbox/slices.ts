@@ -1,5 +1,7 @@
 import { type Artifact, type Slice, sliceModel } from '@ecavg/models';
 import { ProtocolError } from '@ecavg/protocol';
+import { takesSlices } from '../aggregation/chosen.js';
+import { COMBINERS } from '../aggregation/combiners.js';
 
 /** The narrower models that weak gateways train, by width; made when the first update of a width comes. */
 export class Slices {
@@ -15,8 +17,11 @@ export class Slices {
     const known = this.#known.get(width);
     if (known) return known;
     const { combiner } = this;
-    if (combiner !== 'mean')
-      throw new ProtocolError('layout-mismatch', `combiner ${combiner} takes no slices (train.width); "mean" does`);
+    if (!takesSlices(combiner)) {
+      const others = COMBINERS.names.filter(takesSlices).map((name) => `"${name}"`);
+      const does = `${others.join(', ')} ${others.length > 1 ? 'do' : 'does'}`;
+      throw new ProtocolError('layout-mismatch', `combiner ${combiner} takes no slices (train.width); ${does}`);
+    }
     const { model, layout, info } = this.artifact;
     try {
       const slice = await sliceModel(model, layout, info.input.shape.slice(1), width);

@@ -4,6 +4,7 @@ import { type Artifact, varianceTensors } from '@ecavg/models';
 import { codec, decodeUpdate } from '@ecavg/protocol';
 import { listFolder, opaqueState, StateFile, StateFormat, unchanged } from '@ecavg/runtime';
 import { z } from 'zod';
+import { wantsOwnDifference } from '../aggregation/chosen.js';
 import { type Combined, combine, type Update } from '../aggregation/combine.js';
 import type { StrategyConfig } from '../aggregation/config.js';
 import { type Plain, type ServerState, serverStep } from '../aggregation/serverOptimizer.js';
@@ -78,7 +79,7 @@ export class Aggregator {
     const updates: Update[] = [];
     for (const a of inOrder)
       updates.push(await this.#update(base, a, reliability(a.header.edge), staleness(a.header.base)));
-    const mine = strategy.combiner === 'fltrust' ? await own?.() : undefined;
+    const mine = wantsOwnDifference(strategy) ? await own?.() : undefined;
     const work = join(this.folder, 'work');
     await mkdir(work, { recursive: true });
     const combined = await combine(updates, base.layout.total, strategy, work, mine);

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { type RoundMessage, type UpdateHeader, warmedUp } from '@ecavg/protocol';
 import { ConfigError, type Logger, type SerialQueue } from '@ecavg/runtime';
-import { leastUpdates } from '../aggregation/combine.js';
+import { leastUpdates } from '../aggregation/chosen.js';
 import type { StrategyConfig } from '../aggregation/config.js';
 import type { SelectionConfig } from '../fleet/config.js';
 import type { EdgeRecords } from '../fleet/edgeRecords.js';
