@@ -1,13 +1,18 @@
 import { join } from 'node:path';
-import { ConfigError, loadConfig } from '@ecavg/runtime';
+import { ConfigError, type ExtensionTables, loadConfig } from '@ecavg/runtime';
 import { z } from 'zod';
+import { COMBINERS } from './aggregation/combiners.js';
+import { WEIGHTINGS } from './aggregation/weightings.js';
 import { type CloudConfig, cloudConfigSchema } from './config.js';
 import { type RegionalConfig, regionalConfigSchema } from './regional/config.js';
 
 type Tree = Record<string, unknown>;
 
 /** What is one for the whole process, and can't be set for a single model. */
-const COMMON = ['dataDir', 'broker', 'log', 'http', 'telemetry', 'enrolment'] as const;
+const COMMON = ['dataDir', 'broker', 'log', 'http', 'telemetry', 'enrolment', 'extensions'] as const;
+
+/** What extensions of a cloud may add to. */
+export const CLOUD_TABLES = { combiners: COMBINERS, weightings: WEIGHTINGS } satisfies ExtensionTables;
 
 /** A cloud's settings: those of the process, and complete ones for each model. */
 export type CloudFile = Pick<CloudConfig, (typeof COMMON)[number]> & {
@@ -65,7 +70,7 @@ const centralFileSchema = z
       const home = typeof top.fleet === 'string' ? top.fleet : first.fleet;
       return config.fleet === home ? config : { ...config, dataDir: join(config.dataDir, 'fleets', config.fleet) };
     });
-    const { dataDir, broker, log, http, telemetry, enrolment } = first;
+    const { dataDir, broker, log, http, telemetry, enrolment, extensions } = first;
     return {
       role,
       dataDir,
@@ -74,6 +79,7 @@ const centralFileSchema = z
       http,
       telemetry,
       enrolment,
+      extensions,
       models: placed as [CloudConfig, ...CloudConfig[]],
     };
   });
@@ -92,6 +98,7 @@ export async function readCloudFile({ config }: { readonly config?: string }): P
   const file = await loadConfig(cloudFileSchema, {
     file: config,
     env: { prefix: 'ECAVG_CLOUD_', variables: process.env },
+    extensions: CLOUD_TABLES,
   });
   if (file.role === 'regional')
     throw new ConfigError('this is for the cloud; the settings are those of a regional aggregator');

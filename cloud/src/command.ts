@@ -55,13 +55,17 @@ rounds:
 telemetry:
   influx:            # leave out for the embedded store
     url: http://127.0.0.1:8086`,
-    load: async () => ({
-      schema: (await import('./cloudFile.js')).cloudFileSchema,
-      start: async (config, log) =>
-        config.role === 'regional'
-          ? (await import('./regional/regional.js')).startRegional(config, log)
-          : (await import('./cloud.js')).startCloud(config, log),
-    }),
+    load: async () => {
+      const { CLOUD_TABLES, cloudFileSchema } = await import('./cloudFile.js');
+      return {
+        schema: cloudFileSchema,
+        extensions: CLOUD_TABLES,
+        start: async (config, log) =>
+          config.role === 'regional'
+            ? (await import('./regional/regional.js')).startRegional(config, log)
+            : (await import('./cloud.js')).startCloud(config, log),
+      };
+    },
   });
   command.addHelpText('after', MORE);
   command.addOption(

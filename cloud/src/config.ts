@@ -1,4 +1,4 @@
-import { brokerSchema, identifierSchema, logSchema } from '@ecavg/runtime';
+import { brokerSchema, extensionsSchema, identifierSchema, logSchema } from '@ecavg/runtime';
 import { z } from 'zod';
 import { strategySchema } from './aggregation/config.js';
 import { enrolmentSchema, selectionSchema } from './fleet/config.js';
@@ -30,6 +30,8 @@ export const cloudConfigSchema = z.strictObject({
   threads: threadsSchema,
   enrolment: enrolmentSchema,
   telemetry: telemetrySchema,
+  /** ES modules that add combiners and weightings (docs/extensions.md): paths from the settings file, or packages. */
+  extensions: extensionsSchema,
 });
 
 export type CloudConfig = z.output<typeof cloudConfigSchema>;

@@ -49,6 +49,7 @@ export {
   optionSpecsSchema,
   optionsSchema,
   optionText,
+  ownOptions,
   type TextOption,
 } from './options.js';
 export { hashPassword, isPassword, newPassword } from './passwords.js';

@@ -60,14 +60,29 @@ export function optionFields<S extends OptionSpecs>(specs: S): { [K in keyof S]:
 }
 
 /**
- * A schema for options that are known only when settings are parsed, as extensions may add to them: what is set, checked, with defaults.
+ * A schema for options that are known only when settings are parsed, as extensions may add to them: what is set is checked, what is not set is the
+ * default, or stays unset.
  */
-export function optionsSchema(specs: () => OptionSpecs): z.ZodType<OptionValues, Readonly<Record<string, unknown>>> {
+export function optionsSchema(
+  specs: () => OptionSpecs,
+  unset: 'default' | 'unset' = 'default',
+): z.ZodType<OptionValues, Readonly<Record<string, unknown>>> {
   return z.custom<Readonly<Record<string, unknown>>>().transform((given, context) => {
-    const result = z.strictObject(optionFields(specs())).safeParse(given);
+    const fields = Object.entries(optionFields(specs()));
+    const shape = unset === 'default' ? fields : fields.map(([name, one]) => [name, one.unwrap().optional()]);
+    const result = z.strictObject(Object.fromEntries(shape)).safeParse(given);
     if (result.success) return result.data as OptionValues;
     for (const issue of result.error.issues) context.addIssue(issue as never);
     return z.NEVER;
+  });
+}
+
+/** Refuses records of extensions with an option that another record of their table has, as settings give all of them in one place. */
+export function ownOptions<S extends z.ZodType<{ readonly options: object }>>(schema: S, taken: () => OptionSpecs): S {
+  return schema.superRefine(({ options }, context) => {
+    const names = Object.keys(taken());
+    for (const name of Object.keys(options).filter((o) => names.includes(o)))
+      context.addIssue({ code: 'custom', path: ['options', name], message: 'another one has an option of that name' });
   });
 }
 

@@ -1,13 +1,13 @@
-import { ConfigError, type OptionValues, optionsSchema } from '@ecavg/runtime';
+import { ConfigError, type OptionValues, optionDefaults } from '@ecavg/runtime';
 import type { Combiner } from './combiner.js';
-import { BUILT_IN_COMBINERS, type COMBINER_OPTIONS, COMBINERS } from './combiners.js';
+import { BUILT_IN_OPTIONS, COMBINERS } from './combiners.js';
 
 /** The part of the settings `strategy` that is about the combiner. */
-export interface CombinerSettings extends Partial<OptionValues<typeof COMBINER_OPTIONS>> {
+export interface CombinerSettings extends Partial<OptionValues<typeof BUILT_IN_OPTIONS>> {
   /** A name of COMBINERS. */
   readonly combiner: string;
-  /** What is set of its own options. Those of this release's combiners may also stand beside the name. */
-  readonly combinerOptions?: Readonly<Record<string, unknown>>;
+  /** What is set of combiners' options. Those of this release's combiners may also stand beside `combiner`. */
+  readonly combinerOptions?: Partial<OptionValues>;
 }
 
 /** A combiner that settings name, with its options. */
@@ -19,25 +19,15 @@ export interface Chosen {
   readonly least: number;
 }
 
-/** @throws ConfigError for an unknown combiner or option, a value out of its bounds, or a record that makes no sense of them. */
+/** @throws ConfigError for an unknown combiner, or one that makes no sense of its options. */
 export function chosenCombiner(settings: CombinerSettings): Chosen {
   const { combiner: name, combinerOptions } = settings;
   const record = COMBINERS.get(name);
-  const beside = Object.hasOwn(BUILT_IN_COMBINERS, name)
-    ? Object.entries(settings).filter(([option]) => Object.hasOwn(record.options, option))
-    : [];
-  const result = optionsSchema(() => record.options).safeParse({ ...Object.fromEntries(beside), ...combinerOptions });
-  if (!result.success) {
-    const [issue] = result.error.issues;
-    const unknown = issue?.code === 'unrecognized_keys' ? issue.keys.join(', ') : '';
-    const has = Object.keys(record.options).join(', ') || 'none';
-    throw new ConfigError(
-      unknown
-        ? `combiner ${name} has no option ${unknown}; it has ${has}`
-        : `option ${issue?.path.join('.')} of combiner ${name}: ${issue?.message}`,
-    );
-  }
-  const options = result.data;
+  const beside = Object.entries(settings).filter(([option]) => Object.hasOwn(BUILT_IN_OPTIONS, option));
+  const set = [...beside, ...Object.entries(combinerOptions ?? {})].filter(
+    ([option, value]) => Object.hasOwn(record.options, option) && value !== undefined,
+  );
+  const options = { ...optionDefaults(record.options), ...Object.fromEntries(set) } as OptionValues;
   const least = record.least(options);
   if (!Number.isInteger(least) || least < 1)
     throw new ConfigError(`combiner ${name} says that it needs ${least} updates; that is no whole number above 0`);
@@ -53,5 +43,5 @@ export const wantsOwnDifference = (settings: CombinerSettings): boolean => {
   return record.kind === 'weighted-sum' && record.ownDifference;
 };
 
-/** Whether the combiner takes updates that cover a part of the coordinates. */
+/** Whether a combiner takes updates that cover a part of the coordinates. */
 export const takesSlices = (combiner: string): boolean => COMBINERS.get(combiner).kind === 'streaming';

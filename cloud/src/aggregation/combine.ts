@@ -1,3 +1,4 @@
+import { ArgumentError } from '@ecavg/protocol';
 import type { OptionValues } from '@ecavg/runtime';
 import { type Chosen, type CombinerSettings, chosenCombiner } from './chosen.js';
 import type { Combiner, CoordinateCombiner, Given, StreamingCombiner, WeightedSumCombiner } from './combiner.js';
@@ -19,14 +20,14 @@ export interface StrategyOptions extends CombinerSettings {
 }
 
 /** A combiner that has fewer updates than it needs. */
-export class TooFewUpdatesError extends RangeError {
+export class TooFewUpdatesError extends ArgumentError {
   override readonly name = 'TooFewUpdatesError';
   constructor(
     readonly combiner: string,
     readonly needed: number,
     readonly given: number,
   ) {
-    super(`combiner ${combiner} needs ${needed} updates; there are ${given}`);
+    super('ECAVG_AGGREGATE', `combiner ${combiner} needs ${needed} updates; there are ${given}`);
   }
 }
 
@@ -48,17 +49,24 @@ export interface Combined {
   readonly clipped: number;
 }
 
-interface Work<C extends Combiner = Combiner> {
+/** What is combined, and where. */
+export interface Combining {
   readonly updates: readonly Update[];
+  /** Values of the difference. */
   readonly length: number;
-  readonly clip: number;
-  readonly folder: string;
   readonly weighted: Weighted;
-  readonly chosen: Chosen;
+  /** Updates longer than this many times the median length are shortened; 0 never. */
+  readonly clip: number;
+  /** Where large updates are spooled; the folder must exist. */
+  readonly folder: string;
+  /** The cloud's own difference from the same base, for combiners that want it. */
+  readonly own?: Float32Array | undefined;
+}
+
+interface Work<C extends Combiner = Combiner> extends Combining {
+  readonly name: string;
   readonly record: C;
   readonly given: Given;
-  /** The cloud's own difference, where the combiner wants it. */
-  readonly own: Float32Array | undefined;
 }
 
 /** How the work of each kind of combiner goes. */
@@ -72,10 +80,10 @@ const WAYS: { readonly [K in Combiner['kind']]: (work: Work<Extract<Combiner, { 
  * Combines updates into one difference by weighting, norm clipping and combiner. A streaming combiner sees one decoded update at a time,
  * so that memory does not grow with their number; the others look at several side by side, from disk where they are large.
  * @param length values of the difference.
- * @param folder where large updates are spooled.
+ * @param folder where large updates are spooled; it must exist.
  * @param own the cloud's own difference from the same base, for combiners that want it.
- * @throws TooFewUpdatesError where the combiner can't work with so few updates; RangeError where it wants the cloud's own difference and there is
- * none, or gives another number of coefficients than there are updates; ConfigError for names and options that are not there.
+ * @throws TooFewUpdatesError where the combiner can't work with so few updates; ArgumentError where it wants the cloud's own difference and there is
+ * none, or gives another number of coefficients than there are updates; ConfigError for names that are not there.
  */
 export async function combine(
   updates: readonly Update[],
@@ -86,23 +94,30 @@ export async function combine(
 ): Promise<Combined> {
   const about = updates.map((u) => u.about);
   const weighted = weigh(about, options.weighting, options.weightingOptions);
-  const chosen = chosenCombiner(options);
-  const { name, record, least } = chosen;
+  return combineBy(chosenCombiner(options), { updates, length, weighted, clip: options.clip, folder, own });
+}
+
+/** As `combine`, by a combiner that need not be in the table and updates that are weighed. */
+export async function combineBy({ name, record, options, least }: Chosen, combining: Combining): Promise<Combined> {
+  const { updates, weighted, own } = combining;
   if (updates.length < least) throw new TooFewUpdatesError(name, least, updates.length);
   const trusted = record.kind === 'weighted-sum' && record.ownDifference;
   if (trusted && !own)
-    throw new RangeError(`combiner ${name} needs the cloud’s own difference: set fineTune.epochs above 0`);
-  const given = { weights: weighted.weights, updates: about, options: chosen.options };
-  const common = { updates, length, clip: options.clip, folder, weighted, chosen, given };
+    throw new ArgumentError(
+      'ECAVG_AGGREGATE',
+      `combiner ${name} needs the cloud’s own difference: set fineTune.epochs above 0`,
+    );
+  const given = { weights: weighted.weights, updates: updates.map((u) => u.about), options };
   const way = WAYS[record.kind] as (work: Work) => Promise<Combined>;
-  return way({ ...common, record, own: trusted ? own : undefined });
+  return way({ ...combining, name, record, given, own: trusted ? own : undefined });
 }
 
 /** The combiner's coefficients, one for each update. */
-function checked({ chosen, updates }: Work, coefficients: readonly number[]): readonly number[] {
-  if (coefficients.length !== updates.length)
-    throw new RangeError(
-      `combiner ${chosen.name} gave ${coefficients.length} coefficients for ${updates.length} updates`,
+function checked({ name, updates }: Work, coefficients: readonly number[]): readonly number[] {
+  if (!Array.isArray(coefficients) || coefficients.length !== updates.length)
+    throw new ArgumentError(
+      'ECAVG_AGGREGATE',
+      `combiner ${name} gave [${coefficients}], not a list of ${updates.length} coefficients`,
     );
   return coefficients;
 }

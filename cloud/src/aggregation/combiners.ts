@@ -1,4 +1,4 @@
-import { mergedOptions, RecordTable } from '@ecavg/runtime';
+import { mergedOptions, type OptionSpecs, ownOptions, RecordTable } from '@ecavg/runtime';
 import { type Combiner, combinerSchema, defineCombiner } from './combiner.js';
 import { coordinateMedian, fltrust, geometricMedian, multiKrum, trimmedMean } from './robust.js';
 
@@ -6,7 +6,7 @@ import { coordinateMedian, fltrust, geometricMedian, multiKrum, trimmedMean } fr
  * The combiners of this release. One more is a record here, and nothing else: settings, docs (`npm run generate:docs`), benches and the
  * conformance test take it from the table.
  */
-export const BUILT_IN_COMBINERS = {
+const BUILT_IN_COMBINERS = {
   mean: defineCombiner({
     kind: 'streaming',
     about: 'sum p_k D_k; withstands nobody hostile, but `clip` bounds the harm',
@@ -78,11 +78,14 @@ export const BUILT_IN_COMBINERS = {
 } as const satisfies Readonly<Record<string, Combiner>>;
 
 /** The options of all combiners of this release. */
-export const COMBINER_OPTIONS = mergedOptions(BUILT_IN_COMBINERS);
+export const BUILT_IN_OPTIONS = mergedOptions(BUILT_IN_COMBINERS);
 
-/** Every combiner that settings may name. */
-export const COMBINERS = new RecordTable<Combiner, keyof typeof BUILT_IN_COMBINERS>(
+/** Every combiner that settings may name. An option's name belongs to one of them. */
+export const COMBINERS: RecordTable<Combiner, keyof typeof BUILT_IN_COMBINERS> = new RecordTable(
   'combiner',
   BUILT_IN_COMBINERS,
-  combinerSchema,
+  ownOptions(combinerSchema, () => combinerOptions()),
 );
+
+/** The options of all combiners. */
+export const combinerOptions = (): OptionSpecs => mergedOptions(Object.fromEntries(COMBINERS.entries));

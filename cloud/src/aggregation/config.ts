@@ -1,7 +1,7 @@
 import { optionFields, optionsSchema } from '@ecavg/runtime';
 import { z } from 'zod';
 import { chosenCombiner } from './chosen.js';
-import { COMBINER_OPTIONS, COMBINERS } from './combiners.js';
+import { BUILT_IN_OPTIONS, COMBINERS, combinerOptions } from './combiners.js';
 import { SERVER_OPTIMIZERS, SERVER_OPTIONS } from './serverOptimizer.js';
 import { WEIGHTINGS, weightingOptions } from './weightings.js';
 
@@ -10,10 +10,10 @@ const strategyFields = z.strictObject({
   /** Options of the weightings, by their names. */
   weightingOptions: optionsSchema(weightingOptions).prefault({}),
   combiner: COMBINERS.schema.default('mean'),
-  /** Options of the combiner, by their names. */
-  combinerOptions: z.record(z.string(), z.unknown()).default({}),
+  /** Options of combiners, by their names. */
+  combinerOptions: optionsSchema(combinerOptions, 'unset').prefault({}),
   /** Options of this release's combiners may also stand here. */
-  ...optionFields(COMBINER_OPTIONS),
+  ...optionFields(BUILT_IN_OPTIONS),
   /** An update longer than this many times the median length is shortened to it; 0 never. */
   clip: z.number().min(0).default(3),
   server: z

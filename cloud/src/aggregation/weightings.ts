@@ -1,4 +1,4 @@
-import { mergedOptions, type OptionSpecs, optionDefaults, RecordTable } from '@ecavg/runtime';
+import { mergedOptions, type OptionSpecs, optionDefaults, ownOptions, RecordTable } from '@ecavg/runtime';
 import { type Contribution, defineWeighting, type Weighting, weightingSchema } from './weighting.js';
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
@@ -51,7 +51,7 @@ export const hingeStaleness = (t: number, a: number, b: number): number => (t <=
 /**
  * The weightings of this release. One more is a record here, and nothing else. The order counts: of several that give shares, the last is taken.
  */
-export const BUILT_IN_WEIGHTINGS = {
+const BUILT_IN_WEIGHTINGS = {
   samples: defineWeighting({
     about: 'n_k / n',
     source: 'FedAvg, arXiv:1602.05629',
@@ -113,20 +113,11 @@ export const BUILT_IN_WEIGHTINGS = {
 export const WEIGHTINGS: RecordTable<Weighting, keyof typeof BUILT_IN_WEIGHTINGS> = new RecordTable(
   'weighting',
   BUILT_IN_WEIGHTINGS,
-  weightingSchema.superRefine(({ options }, context) => {
-    const taken = Object.keys(weightingOptions());
-    for (const name of Object.keys(options).filter((o) => taken.includes(o)))
-      context.addIssue({
-        code: 'custom',
-        path: ['options', name],
-        message: 'another weighting has an option of that name',
-      });
-  }),
+  ownOptions(weightingSchema, () => weightingOptions()),
 );
 
 /** The options of all weightings. */
-export const weightingOptions = (): OptionSpecs =>
-  Object.assign({}, ...WEIGHTINGS.entries.map(([, { options }]) => options)) as OptionSpecs;
+export const weightingOptions = (): OptionSpecs => mergedOptions(Object.fromEntries(WEIGHTINGS.entries));
 
 /** The options of this release where settings say nothing. */
 export const WEIGHTING_DEFAULTS = optionDefaults(mergedOptions(BUILT_IN_WEIGHTINGS));
