@@ -1,6 +1,8 @@
-import { input, output } from '../autodiff/rules.js';
 import { ModelError, type ModelProto, type NodeProto } from '../onnx/model.js';
 import { type Probe, probeModel } from '../onnx/probe.js';
+import { input, output } from '../ops/gradient.js';
+import type { UnitFlow } from '../ops/record.js';
+import { knownOf } from '../ops/table.js';
 
 /** An axis of a weight tensor whose index is `unit * block + k`, k below `block`: the units of a group lie along it. */
 export interface Member {
@@ -23,34 +25,6 @@ interface Axis {
   readonly id: number;
   readonly block: number;
 }
-
-/** Ops that treat every channel alike and by itself. */
-const CHANNELWISE = new Set([
-  'Relu',
-  'LeakyRelu',
-  'Clip',
-  'Elu',
-  'Sigmoid',
-  'Tanh',
-  'Softplus',
-  'HardSigmoid',
-  'HardSwish',
-  'Gelu',
-  'Erf',
-  'Exp',
-  'Log',
-  'Sqrt',
-  'Neg',
-  'Abs',
-  'Reciprocal',
-  'Identity',
-  'Dropout',
-  'MaxPool',
-  'AveragePool',
-  'GlobalAveragePool',
-  'GlobalMaxPool',
-]);
-const ARITHMETIC = new Set(['Add', 'Sub', 'Mul', 'Div', 'Pow', 'Sum']);
 
 /** Sets of units, joined where two activations meet; the units of some may not move at all. */
 class Units {
@@ -110,6 +84,18 @@ class Walk {
   readonly #units = new Units();
   readonly #axes = new Map<string, Axis>();
   readonly #members: (Member & { readonly id: number })[] = [];
+  /** What a node does to the units that its first input carries, if it carries any. */
+  readonly #flows: Readonly<Record<UnitFlow, (node: NodeProto, x: Axis | undefined) => void>> = {
+    channelwise: (node, x) => (x ? this.#set(node, x) : this.#stop(node)),
+    arithmetic: (node) => this.#arithmetic(node),
+    dense: (node, x) => this.#dense(node, x),
+    convolution: (node, x) => this.#convolution(node, x, false),
+    'transposed-convolution': (node, x) => this.#convolution(node, x, true),
+    normalisation: (node, x) => (x ? this.#normalisation(node, x) : this.#stop(node)),
+    reshape: (node, x) => (x ? this.#reshape(node, x) : this.#stop(node)),
+    reduction: (node, x) => (x ? this.#reduction(node, x) : this.#stop(node)),
+    stops: (node) => this.#stop(node),
+  };
 
   constructor(
     private readonly probe: Probe,
@@ -126,18 +112,8 @@ class Walk {
   }
 
   visit(node: NodeProto): void {
-    const x = this.#axes.get(input(node, 0));
-    if (node.opType === 'Gemm' || node.opType === 'MatMul') return this.#dense(node, x);
-    if (node.opType === 'Conv' || node.opType === 'ConvTranspose') return this.#convolution(node, x);
-    if (ARITHMETIC.has(node.opType)) return this.#arithmetic(node);
-    if (x && node.opType === 'BatchNormalization') {
-      for (let i = 1; i <= 4; i++) this.#member(input(node, i), 0, x);
-      return this.#set(node, x);
-    }
-    if (x && CHANNELWISE.has(node.opType)) return this.#set(node, x);
-    if (x && this.#reshaped(node, x)) return;
     // An op that is not known here: whatever enters it stays in place, and so does what comes out.
-    this.#stop(node);
+    this.#flows[knownOf(node)?.units ?? 'stops'](node, this.#axes.get(input(node, 0)));
   }
 
   groups(): PermutationGroup[] {
@@ -182,13 +158,12 @@ class Walk {
     this.#set(node, axis);
   }
 
-  #convolution(node: NodeProto, x: Axis | undefined): void {
+  #convolution(node: NodeProto, x: Axis | undefined, transposed: boolean): void {
     const w = input(node, 1);
     if (x?.block !== 1 || !this.weights.has(w)) return this.#stop(node);
     const groups = Number(node.attribute.find((a) => a.name === 'group')?.i ?? 1n);
     const channels = this.#units.size(x.id);
     const outputs = this.probe.shape(output(node))[1] as number;
-    const transposed = node.opType === 'ConvTranspose';
     if (groups !== 1 && (transposed || groups !== channels || outputs !== channels)) return this.#stop(node);
     // Depthwise: a channel keeps its kernel.
     const axis = groups === 1 ? { id: this.#units.make(outputs), block: 1 } : x;
@@ -220,19 +195,25 @@ class Walk {
     this.#set(node, axis);
   }
 
-  /** Flatten, Reshape, Squeeze and reductions, where the channels stay in front: each then takes a block of places. */
-  #reshaped(node: NodeProto, x: Axis): boolean {
-    if (!['Flatten', 'Reshape', 'Squeeze', 'Unsqueeze', 'ReduceMean', 'ReduceSum'].includes(node.opType)) return false;
+  #normalisation(node: NodeProto, x: Axis): void {
+    for (let i = 1; i <= 4; i++) this.#member(input(node, i), 0, x);
+    this.#set(node, x);
+  }
+
+  /** Flatten, Reshape, Squeeze: where the channels stay in front, each keeps its place or takes a block of places. */
+  #reshape(node: NodeProto, x: Axis): void {
     const [from, to] = [this.probe.shape(input(node, 0)), this.probe.shape(output(node))];
-    const reduces = node.opType.startsWith('Reduce');
-    if (from[0] !== to[0] || to.length < 2) return false;
-    if (from[1] === to[1] && (reduces || !node.opType.startsWith('Re') || product(from) === product(to))) {
-      this.#set(node, x);
-      return true;
-    }
-    if (reduces || to.length !== 2 || product(from) !== product(to)) return false;
+    if (from[0] !== to[0] || to.length < 2) return this.#stop(node);
+    if (from[1] === to[1]) return this.#set(node, x);
+    if (to.length !== 2) return this.#stop(node);
     this.#set(node, { id: x.id, block: x.block * product(from.slice(2)) });
-    return true;
+  }
+
+  /** Sums and means over axes behind the channels. */
+  #reduction(node: NodeProto, x: Axis): void {
+    const [from, to] = [this.probe.shape(input(node, 0)), this.probe.shape(output(node))];
+    if (from[0] === to[0] && to.length >= 2 && from[1] === to[1]) this.#set(node, x);
+    else this.#stop(node);
   }
 }
 

@@ -1,7 +1,7 @@
 import { type Layout, makeLayout } from '@ecavg/protocol';
-import { ModelError, type ModelProto, metadata } from '../onnx/model.js';
-import type { Loss, LossOptions } from './losses.js';
-import type { OptimizerOptions, StateTensor } from './optimizers.js';
+import type { Loss, LossOptions } from '../losses/names.js';
+import { ModelError, type ModelProto, metadata, type TensorSpec } from '../onnx/model.js';
+import type { OptimizerName, OptimizerOptions } from '../optimizers/options.js';
 
 export const METADATA_KEY = 'ecavg.training';
 
@@ -10,20 +10,20 @@ export interface TrainingInfo {
   readonly batch: number;
   readonly loss: Loss;
   readonly lossOptions?: LossOptions;
-  readonly optimizer: 'sgd' | 'adamw';
+  readonly optimizer: OptimizerName;
   readonly optimizerOptions: OptimizerOptions;
   readonly clipNorm?: number;
   /** Name and shape (batch first) of the model's input and output. */
-  readonly input: StateTensor;
-  readonly output: StateTensor;
+  readonly input: TensorSpec;
+  readonly output: TensorSpec;
   /** Tensors with a gradient. */
-  readonly parameters: readonly StateTensor[];
+  readonly parameters: readonly TensorSpec[];
   /** Tensors that a step renews without a gradient: running statistics of batch normalisation. */
-  readonly buffers: readonly StateTensor[];
+  readonly buffers: readonly TensorSpec[];
   /** What the optimiser keeps between steps. */
-  readonly state: readonly StateTensor[];
+  readonly state: readonly TensorSpec[];
   /** Dropout masks that the trainer draws for each step. */
-  readonly masks: readonly (StateTensor & { readonly ratio: number })[];
+  readonly masks: readonly (TensorSpec & { readonly ratio: number })[];
   /** Whether the graph takes `mu` and `{parameter}:base` for FedProx. */
   readonly proximal: boolean;
 }

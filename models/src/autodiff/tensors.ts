@@ -1,6 +1,6 @@
-import { DataType, ModelError, type ModelProto } from '../onnx/model.js';
-import type { StateTensor } from './optimizers.js';
-import { input } from './rules.js';
+import { DataType, ModelError, type ModelProto, type TensorSpec } from '../onnx/model.js';
+import { input } from '../ops/gradient.js';
+import { opOf } from '../ops/table.js';
 
 type Graph = NonNullable<ModelProto['graph']>;
 
@@ -18,9 +18,6 @@ export function matches(patterns: readonly string[], name: string): boolean {
 
 const escapeRegExp = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
-/** Ops whose operands are weights even where they hold a single value. */
-const WEIGHING = new Set(['Conv', 'ConvTranspose', 'Gemm', 'MatMul', 'BatchNormalization', 'LayerNormalization']);
-
 /**
  * A scalar, as in Clip or Gelu, or one value spread over several axes of size 1, as exporters write the epsilon of
  * a normalisation that they take apart. A single value on one axis may be the bias of a single output.
@@ -33,11 +30,11 @@ const isConstant = (t: Graph['initializer'][number], weighed: ReadonlySet<string
  * uses, but for constants of the architecture (`isConstant`); running statistics of batch normalisation are buffers, or stay constant with `batchNorm: 'frozen'`.
  * @throws ModelError where a pattern fits no parameter, or nothing is left to train.
  */
-export function chooseTensors(graph: Graph, choice: Choice): { parameters: StateTensor[]; buffers: StateTensor[] } {
+export function chooseTensors(graph: Graph, choice: Choice): { parameters: TensorSpec[]; buffers: TensorSpec[] } {
   const normalizations = graph.node.filter((n) => n.opType === 'BatchNormalization');
   const statistics = new Set(normalizations.flatMap((n) => [input(n, 3), input(n, 4)]));
   const used = new Set(graph.node.flatMap((n) => n.input));
-  const weighed = new Set(graph.node.filter((n) => WEIGHING.has(n.opType)).flatMap((n) => n.input));
+  const weighed = new Set(graph.node.filter((n) => opOf(n)?.weighs).flatMap((n) => n.input));
   const floats = graph.initializer
     .filter((t) => t.dataType === DataType.FLOAT && used.has(t.name) && !isConstant(t, weighed))
     .map((t) => ({ name: t.name, shape: t.dims.map(Number) }));
@@ -78,7 +75,7 @@ export function headTensors(graph: Graph, names: ReadonlySet<string>): string[] 
   for (const node of [...graph.node].reverse()) {
     const mine = node.input.filter((i) => names.has(i));
     head.push(...mine);
-    if (mine.length > 0 && WEIGHING.has(node.opType)) break;
+    if (mine.length > 0 && opOf(node)?.weighs) break;
   }
   return head;
 }

@@ -1,25 +1,28 @@
 import { clone } from '@bufbuild/protobuf';
 import { NodeProtoSchema } from '../gen/onnx_pb.js';
+import type { Loss, LossOptions } from '../losses/names.js';
+import { emitLoss } from '../losses/table.js';
 import { GraphBuilder, OPSET } from '../onnx/builder.js';
 import {
   checkWeights,
   DataType,
   describeNode,
-  floatAttr,
   floatData,
   ModelError,
   type ModelProto,
   type NodeProto,
+  type TensorSpec,
 } from '../onnx/model.js';
 import { probeModel } from '../onnx/probe.js';
-import { expandConvTranspose } from './conv.js';
+import type { GradContext } from '../ops/gradient.js';
+import { SUPPORTED_OPS } from '../ops/names.js';
+import type { ForwardContext } from '../ops/record.js';
+import { opOf } from '../ops/table.js';
+import { emitClipping } from '../optimizers/clipping.js';
+import type { OptimizerOptions } from '../optimizers/options.js';
+import { emitOptimizer } from '../optimizers/table.js';
 import { METADATA_KEY, type TrainingInfo } from './info.js';
-import { emitLoss, type Loss, type LossOptions } from './losses.js';
-import { expandBatchNorm } from './normalization.js';
-import { emitClipping, emitOptimizer, type OptimizerOptions, type StateTensor } from './optimizers.js';
-import { type GradContext, input, output } from './rules.js';
 import { STEP } from './step.js';
-import { RULES, SUPPORTED_OPS } from './table.js';
 import { chooseTensors, matches } from './tensors.js';
 
 const PREFIX = 'ecavg/';
@@ -91,31 +94,34 @@ export async function buildTrainingGraph(model: ModelProto, options: TrainingGra
   const masks: TrainingInfo['masks'][number][] = [];
   for (const { name, shape } of held) b.output(b.named(`${name}:next`, 'Identity', [name]), DataType.FLOAT, shape);
   const statistics = new Set(chosen.buffers.map((t) => t.name));
+  const forward: ForwardContext = {
+    b,
+    shape: probe.shape,
+    renewed: (tensor) => statistics.has(tensor),
+    renew(tensor, next) {
+      b.output(b.named(`${tensor}:next`, 'Identity', [next]), DataType.FLOAT, probe.shape(tensor));
+    },
+    constant: (tensor) => floatConstant(graph, tensor),
+    mask(shape, ratio) {
+      const name = `${PREFIX}dropout${masks.length}`;
+      masks.push({ name, shape, ratio });
+      return b.input(name, DataType.FLOAT, shape);
+    },
+    save: (node, tensors) => saved.set(node, tensors),
+  };
   for (const node of graph.node) {
     if (node.input.some((i) => wanted.has(i))) for (const o of node.output) wanted.add(o);
-    if (node.opType === 'BatchNormalization' && statistics.has(input(node, 3))) {
-      const expanded = expandBatchNorm(b, node, probe.shape(input(node, 0)));
-      saved.set(node, expanded.saved);
-      for (const [i, value] of [
-        [3, expanded.runningMean],
-        [4, expanded.runningVariance],
-      ] as const) {
-        b.output(b.named(`${input(node, i)}:next`, 'Identity', [value]), DataType.FLOAT, probe.shape(input(node, i)));
-      }
-    } else if (node.opType === 'Dropout') {
-      const shape = probe.shape(output(node));
-      const mask = `${PREFIX}dropout${masks.length}`;
-      masks.push({ name: mask, shape, ratio: dropoutRatio(node, graph) });
-      saved.set(node, { mask: b.input(mask, DataType.FLOAT, shape) });
-      b.named(output(node), 'Mul', [input(node, 0), mask]);
-    } else if (node.opType !== 'ConvTranspose' || !expandConvTranspose(b, node, probe.shape)) {
-      const copy = clone(NodeProtoSchema, node);
-      copies.set(node, copy);
-      b.nodes.push(copy);
-    }
+    if (opOf(node)?.training?.(node, forward)) continue;
+    const copy = clone(NodeProtoSchema, node);
+    copies.set(node, copy);
+    b.nodes.push(copy);
   }
 
-  const { loss, correct, gradient } = emitLoss(b, options.loss, outputName, outputShape, options.lossOptions);
+  const { loss, correct, gradient } = emitLoss(b, options.loss, {
+    output: outputName,
+    shape: outputShape,
+    options: options.lossOptions,
+  });
   const gradients = backpropagate(graph.node, outputName, gradient, {
     b,
     shape: probe.shape,
@@ -168,19 +174,18 @@ function checkModel(model: ModelProto): { graph: Graph; inputName: string; outpu
   return { graph, inputName: first.name, outputName: out.name, opset };
 }
 
-/** The ratio is an input from opset 12 on. */
-function dropoutRatio(node: NodeProto, graph: Graph): number {
-  const tensor = graph.initializer.find((t) => t.name === input(node, 1));
-  return (tensor ? floatData(tensor)[0] : undefined) ?? floatAttr(node, 'ratio', 0.5);
+function floatConstant(graph: Graph, name: string): number | undefined {
+  const tensor = graph.initializer.find((t) => t.name === name);
+  return tensor && floatData(tensor)[0];
 }
 
 /** FedProx term, clipping and the optimiser; returns the optimiser's state. */
 function emitUpdate(
   b: GraphBuilder,
-  parameters: readonly StateTensor[],
+  parameters: readonly TensorSpec[],
   gradients: ReadonlyMap<string, string>,
   options: TrainingGraphOptions,
-): StateTensor[] {
+): TensorSpec[] {
   const mu = options.proximal ? b.input(STEP.mu, DataType.FLOAT, []) : undefined;
   let steps = parameters.map(({ name, shape }) => {
     const g = gradients.get(name);
@@ -205,12 +210,11 @@ function backpropagate(nodes: readonly NodeProto[], last: string, seed: string, 
   for (const node of [...nodes].reverse()) {
     const all = node.output.map((o) => gradients.get(o));
     if (all.every((g) => g === undefined) || !node.input.some((i) => ctx.needs(i))) continue;
-    const known = Object.hasOwn(RULES, node.opType) && (node.domain === '' || node.domain === 'ai.onnx');
-    const rule = known ? RULES[node.opType] : undefined;
-    if (!rule) {
+    const op = opOf(node);
+    if (!op) {
       throw new ModelError(`${describeNode(node)} can't be trained through: supported are ${SUPPORTED_OPS.join(', ')}`);
     }
-    rule(node, all[0] ?? '', ctx, all).forEach((dx, i) => {
+    op.gradient(node, all[0] ?? '', ctx, all).forEach((dx, i) => {
       const name = node.input[i];
       if (dx === undefined || name === undefined || !ctx.needs(name)) return;
       const before = gradients.get(name);

@@ -21,6 +21,12 @@ export class ModelError extends Error {
   override readonly name = 'ModelError';
 }
 
+/** Name and shape of a tensor. */
+export interface TensorSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+}
+
 /** Parses `.onnx` bytes; throws ModelError when they are none. */
 export function parseModel(bytes: Uint8Array): ModelProto {
   let model: ModelProto;

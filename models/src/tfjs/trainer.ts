@@ -2,13 +2,14 @@ import type { Layout } from '@ecavg/protocol';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { type TrainingInfo, trainingInfo, trainingLayout } from '../autodiff/info.js';
 import type { View } from '../data/dataset.js';
+import { LOSS_RECORDS } from '../losses/table.js';
 import { parseModel } from '../onnx/model.js';
+import type { Tf } from '../ops/kernel.js';
+import { clipped } from '../optimizers/clipping.js';
+import { optimizerOf } from '../optimizers/table.js';
 import { type Engine, runTraining } from '../train/loop.js';
 import type { StepExtra, StepResult, Trainer, TrainOptions, TrainResult } from '../train/types.js';
 import { type Statistics, TfjsGraph } from './graph.js';
-import { tfjsLoss } from './losses.js';
-import { adamWStep, clipped, sgdStep } from './optimizers.js';
-import type { Tf } from './types.js';
 
 /** What a trainer is made of: the inference graph, and the training graph for what it says of itself. */
 export interface Graphs {
@@ -84,10 +85,7 @@ export class TfjsTrainer implements Trainer, Engine {
       const { optimizerOptions: options, clipNorm } = this.info;
       const pass = this.#gradients(x, y, weight, extra);
       const gradients = clipNorm === undefined ? pass.gradients : clipped(tf, pass.gradients, clipNorm);
-      const moved =
-        options.type === 'sgd'
-          ? sgdStep(tf, this.#held, gradients, options, learningRate, momentum)
-          : adamWStep(tf, this.#held, gradients, options, learningRate);
+      const moved = optimizerOf(options).tfjs(tf, this.#held, gradients, options, { learningRate, momentum });
       for (const [name, t] of [...moved, ...pass.statistics]) next.set(name, tf.keep(t));
       return [pass.loss, pass.correct];
     }) as [Tensor, Tensor];
@@ -130,8 +128,9 @@ export class TfjsTrainer implements Trainer, Engine {
       const drawn = info.masks.map((m) =>
         tf.tensor(masks?.get(m.name) ?? new Float32Array(volume(m.shape)).fill(1), [...m.shape]),
       );
-      const out = this.graph.run(tf.tensor(x, [...info.input.shape]), weights, { masks: drawn, statistics });
-      const batch = tfjsLoss(tf, info, out, y, weight);
+      const output = this.graph.run(tf.tensor(x, [...info.input.shape]), weights, { masks: drawn, statistics });
+      const { loss, lossOptions: options = {} } = info;
+      const batch = LOSS_RECORDS[loss].tfjs(tf, { output, target: y, weight, options });
       correct = tf.keep(batch.correct);
       return batch.loss;
     };

@@ -1,6 +1,7 @@
 import type { TrainingInfo } from '../autodiff/info.js';
-import { CLASS_LOSSES, SOFT_LOSS } from '../autodiff/losses.js';
-import { sampleSize, type View } from '../data/dataset.js';
+import { type DataSet, sampleSize, type View } from '../data/dataset.js';
+import type { TargetKind } from '../losses/record.js';
+import { LOSS_RECORDS } from '../losses/table.js';
 import { ModelError } from '../onnx/model.js';
 import { Random } from '../random.js';
 
@@ -12,12 +13,31 @@ export interface Batch {
   readonly count: number;
 }
 
+/** What a loss asks of model and data, by the kind of its targets; throws ModelError. */
+const CHECKS: Readonly<Record<TargetKind, (info: TrainingInfo, data: DataSet) => void>> = {
+  class() {
+    // Every data set has labels.
+  },
+  distribution({ loss }, data) {
+    if (data.readTarget) return;
+    throw new ModelError(`${loss} needs a distribution over the classes for each sample; ${data.name} has none`);
+  },
+  values({ loss, input, output }) {
+    if (output.shape.join() === input.shape.join()) return;
+    const [wanted, given] = [input.shape.slice(1).join(', '), output.shape.slice(1).join(', ')];
+    throw new ModelError(
+      `${loss} on unlabelled data rebuilds the input, so the output must have its shape [${wanted}]; it has [${given}]`,
+    );
+  },
+};
+
 /** Cuts a view into batches: the same for the same seed and epoch, wherever training was interrupted. */
 export class Batches {
   readonly perEpoch: number;
   readonly #size: number;
   /** One set for all batches: a new one at every step is much work for the garbage collector. */
-  readonly #buffers: { x: Float32Array; labels: Int32Array; weight: Float32Array; soft: Float32Array | undefined };
+  readonly #buffers: { x: Float32Array; labels: Int32Array; weight: Float32Array; soft: Float32Array };
+  readonly #target: TargetKind;
 
   constructor(
     private readonly view: View,
@@ -32,24 +52,15 @@ export class Batches {
         `the model takes samples of shape [${sample.join(', ')}]; ${data.name} has [${data.shape.join(', ')}]`,
       );
     }
-    if (info.loss === SOFT_LOSS && !data.readTarget)
-      throw new ModelError(`${SOFT_LOSS} needs a distribution over the classes for each sample; ${data.name} has none`);
-    if (
-      !CLASS_LOSSES.has(info.loss) &&
-      info.loss !== SOFT_LOSS &&
-      info.output.shape.join() !== info.input.shape.join()
-    ) {
-      throw new ModelError(
-        `${info.loss} on unlabelled data rebuilds the input, so the output must have its shape [${sample.join(', ')}]; it has [${info.output.shape.slice(1).join(', ')}]`,
-      );
-    }
+    this.#target = LOSS_RECORDS[info.loss].target;
+    CHECKS[this.#target](info, data);
     this.#size = sampleSize(data);
-    const { batch, loss, output } = info;
+    const { batch, output } = info;
     this.#buffers = {
       x: new Float32Array(batch * this.#size),
       labels: new Int32Array(batch),
       weight: new Float32Array(batch),
-      soft: loss === SOFT_LOSS ? new Float32Array(batch * (output.shape[1] ?? 1)) : undefined,
+      soft: new Float32Array(this.#target === 'distribution' ? batch * (output.shape[1] ?? 1) : 0),
     };
     this.perEpoch = Math.ceil(indices.length / info.batch);
   }
@@ -62,7 +73,7 @@ export class Batches {
   /** One step's data, which is good until the next call. */
   at(order: Int32Array, position: number): Batch {
     const { data } = this.view;
-    const { batch, loss, output } = this.info;
+    const { batch, output } = this.info;
     const from = position * batch;
     const count = Math.min(batch, order.length - from);
     const { x, labels, weight, soft } = this.#buffers;
@@ -73,10 +84,11 @@ export class Batches {
       const index = order[(from + i) % order.length] as number;
       data.read(index, x, i * this.#size);
       labels[i] = data.labels[index] as number;
-      if (soft) data.readTarget?.(index, soft, i * classes);
+      if (soft.length > 0) data.readTarget?.(index, soft, i * classes);
       weight[i] = i < count ? 1 : 0;
     }
-    return { x, y: soft ?? (CLASS_LOSSES.has(loss) ? labels : x), weight, count };
+    const targets: Readonly<Record<TargetKind, Batch['y']>> = { class: labels, distribution: soft, values: x };
+    return { x, y: targets[this.#target], weight, count };
   }
 
   /** Dropout masks of a step: 0 with the node's ratio, else 1 / (1 - ratio). */

@@ -1,5 +1,5 @@
 import { ModelError } from '../onnx/model.js';
-import type { Tf } from '../tfjs/types.js';
+import type { Tf } from '../ops/kernel.js';
 import { OrtTrainer } from './ortTrainer.js';
 import type { Trainer } from './types.js';
 

@@ -1,6 +1,7 @@
 import type { Layout } from '@ecavg/protocol';
-import { CLASS_LOSSES, type Loss, SOFT_LOSS } from '../autodiff/losses.js';
 import { sampleSize, type View } from '../data/dataset.js';
+import type { Loss } from '../losses/names.js';
+import { rebuildsInput } from '../losses/table.js';
 import { ModelError, type ModelProto, serializeModel } from '../onnx/model.js';
 import { floatTensorOf, type InferenceSession, type Tensor } from '../onnx/runtime.js';
 import { openSession } from '../onnx/session.js';
@@ -31,7 +32,7 @@ export class Evaluator {
     const output = model.graph?.output[0];
     if (!input || !output) throw new ModelError('a model to evaluate has one input and one output');
     const session = await openSession(serializeModel(withWeightInputs(model, layout)), threads, 'the model');
-    const rebuilds = !CLASS_LOSSES.has(loss) && loss !== SOFT_LOSS;
+    const rebuilds = rebuildsInput(loss);
     return new Evaluator(session, layout, input.name, output.name, rebuilds);
   }
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { prepareArtifact } from '../artifact.js';
-import { inspectModel, sampleShape } from '../onnx/inspect.js';
+import { inspectModel, sampleShape } from '../autodiff/inspect.js';
 import { parseModel } from '../onnx/model.js';
 import { OrtTrainer } from './ortTrainer.js';
 

@@ -5,6 +5,7 @@ import type { View } from '../data/dataset.js';
 import { ModelError, parseModel } from '../onnx/model.js';
 import { floatTensorOf as float, type InferenceSession, intTensorOf, type Tensor } from '../onnx/runtime.js';
 import { openSession } from '../onnx/session.js';
+import { OPTIMIZER_RECORDS } from '../optimizers/table.js';
 import { type Engine, runTraining } from './loop.js';
 import type { StepExtra, StepResult, Trainer, TrainOptions, TrainResult } from './types.js';
 
@@ -74,7 +75,7 @@ export class OrtTrainer implements Trainer, Engine {
       [STEP.weight]: float(weight, [batch]),
       [STEP.learningRate]: scalar(learningRate),
     };
-    if (optimizer === 'sgd') feeds[STEP.momentum] = scalar(momentum);
+    if (OPTIMIZER_RECORDS[optimizer].momentum) feeds[STEP.momentum] = scalar(momentum);
     if (proximal) Object.assign(feeds, this.#base, { [STEP.mu]: scalar(extra.mu ?? 0) });
     for (const { name, shape } of masks) {
       const length = shape.reduce((a, d) => a * d, 1);

@@ -1,6 +1,7 @@
-import { CLASS_LOSSES, type Loss, SOFT_LOSS } from '../autodiff/losses.js';
+import { inspectModel } from '../autodiff/inspect.js';
 import { sampleSize, type View } from '../data/dataset.js';
-import { inspectModel } from '../onnx/inspect.js';
+import type { Loss } from '../losses/names.js';
+import { rebuildsInput } from '../losses/table.js';
 import { parseModel } from '../onnx/model.js';
 import { floatTensorOf, type InferenceSession } from '../onnx/runtime.js';
 import { openSession } from '../onnx/session.js';
@@ -31,7 +32,7 @@ export class Predictor {
   /** @param onnx an inference model with its weights; @param loss what it was trained with; @param shape of one sample. */
   static async create(onnx: Uint8Array, loss: Loss, shape: readonly number[], threads = 1): Promise<Predictor> {
     const { input, output } = inspectModel(parseModel(onnx));
-    const rebuilds = !CLASS_LOSSES.has(loss) && loss !== SOFT_LOSS;
+    const rebuilds = rebuildsInput(loss);
     const session = await openSession(onnx, threads, 'the model');
     const made = new Predictor(session, input.name, output.name, shape, rebuilds);
     // The first run is slower than those after it.

@@ -1,4 +1,4 @@
-import type { Loss } from '../autodiff/losses.js';
+import type { Loss } from '../losses/names.js';
 import { type Dim, GraphBuilder } from '../onnx/builder.js';
 import { DataType, ModelError, type ModelProto } from '../onnx/model.js';
 import { Random } from '../random.js';

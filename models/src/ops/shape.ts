@@ -1,3 +1,4 @@
+import type { Tensor } from '@tensorflow/tfjs-core';
 import { intAttr, intsAttr, type NodeProto, stringAttr } from '../onnx/model.js';
 import {
   axisOf,
@@ -7,10 +8,11 @@ import {
   input,
   output,
   product,
-  type Rules,
   unbroadcast,
   unsupported,
-} from './rules.js';
+} from './gradient.js';
+import { given, type Tf, type TfContext, type TfOp } from './kernel.js';
+import type { Ops } from './record.js';
 
 /** Flatten, Reshape, Squeeze, Unsqueeze: the same values in the input's shape. */
 const reshape: GradRule = (node, dy, { b, shape }) => [b.op('Reshape', [dy, b.ints(shape(input(node, 0)))])];
@@ -47,7 +49,7 @@ interface Range {
 }
 
 /** Start and step of a Slice on every axis, negative and overlong bounds resolved as ONNX does. */
-export function sliceRanges(node: NodeProto, ctx: Pick<GradContext, 'shape' | 'ints'>): Range[] {
+function sliceRanges(node: NodeProto, ctx: Pick<GradContext, 'shape' | 'ints'>): Range[] {
   const dims = ctx.shape(input(node, 0));
   const starts = constantInts(node, 1, ctx, 'starts', []);
   const axes = constantInts(node, 3, ctx, 'axes', [...starts.keys()]);
@@ -120,17 +122,98 @@ const reduce =
     return [b.op('Expand', [b.op('Reshape', [shared, b.ints(kept)]), b.ints(dims)])];
   };
 
-export const shapeRules: Rules = {
-  Flatten: reshape,
-  Reshape: reshape,
-  Squeeze: reshape,
-  Unsqueeze: reshape,
-  Transpose: transpose,
-  Expand: expand,
-  Concat: concat,
-  Split: split,
-  Slice: slice,
-  Pad: pad,
-  ReduceSum: reduce(false),
-  ReduceMean: reduce(true),
+/** Flatten, Reshape, Squeeze, Unsqueeze: the same values in the shape that the probing run saw. */
+const reshapeKernel: TfOp = (node, inputs, { tf, shape }) => [tf.reshape(given(inputs)[0], [...shape(output(node))])];
+
+const transposeKernel: TfOp = (node, inputs, { tf }) => {
+  const [x] = given(inputs);
+  return [tf.transpose(x, intsAttr(node, 'perm', [...x.shape.keys()].reverse()))];
 };
+
+const splitKernel: TfOp = (node, inputs, { tf, shape }) => {
+  const [x] = given(inputs);
+  const axis = axisOf(intAttr(node, 'axis', 0), x.rank);
+  const sizes = node.output.map((y) => shape(y)[axis] ?? 0);
+  return tf.split(x, sizes, axis);
+};
+
+const sliceKernel: TfOp = (node, inputs, ctx) => {
+  const { tf, shape } = ctx;
+  const [x] = given(inputs);
+  const to = shape(output(node));
+  const ranges = sliceRanges(node, ctx);
+  if (ranges.every((r) => r.step === 1)) {
+    return [
+      tf.slice(
+        x,
+        ranges.map((r) => r.start),
+        [...to],
+      ),
+    ];
+  }
+  const picked = ranges.reduce((t, { start, step }, axis) => {
+    if (start === 0 && step === 1 && to[axis] === t.shape[axis]) return t;
+    const places = Array.from({ length: to[axis] ?? 0 }, (_, i) => start + i * step);
+    return tf.gather(t, tf.tensor1d(places, 'int32'), axis);
+  }, x);
+  return [picked];
+};
+
+const padKernel: TfOp = (node, inputs, ctx) => {
+  const { tf, ints } = ctx;
+  const [x] = given(inputs);
+  if (stringAttr(node, 'mode', 'constant') !== 'constant') unsupported(node, 'its padding mode; use constant');
+  const pads = ints(input(node, 1)) ?? unsupported(node, 'its pads must be constant');
+  const axes = (ints(input(node, 3)) ?? [...x.shape.keys()]).map((a) => axisOf(a, x.rank));
+  const around: [number, number][] = x.shape.map(() => [0, 0]);
+  axes.forEach((axis, i) => {
+    around[axis] = [pads[i] ?? 0, pads[i + axes.length] ?? 0];
+  });
+  const value = inputs[2] ? (inputs[2].dataSync()[0] ?? 0) : 0;
+  return [tf.pad(x, around, value)];
+};
+
+const reduceKernel =
+  (f: (tf: Tf, x: Tensor, axes: number[], keep: boolean) => Tensor): TfOp =>
+  (node: NodeProto, inputs, { tf, ints }: TfContext) => {
+    const [x] = given(inputs);
+    const axes = ints(input(node, 1)) ?? intsAttr(node, 'axes', []);
+    if (axes.length === 0 && intAttr(node, 'noop_with_empty_axes', 0)) return [tf.clone(x)];
+    const all = axes.length === 0 ? [...x.shape.keys()] : axes.map((a) => axisOf(a, x.rank));
+    return [f(tf, x, all, intAttr(node, 'keepdims', 1) === 1)];
+  };
+
+const expandKernel: TfOp = (node, inputs, { tf, shape }) => [
+  tf.broadcastTo(given(inputs)[0], [...shape(output(node))]),
+];
+
+const concatKernel: TfOp = (node, inputs, { tf }) => {
+  const parts = inputs as Tensor[];
+  return [tf.concat(parts, axisOf(intAttr(node, 'axis', 0), parts[0]?.rank ?? 1))];
+};
+
+const sameValues = { units: 'reshape', gradient: reshape, kernel: reshapeKernel } as const;
+
+/** The same values in another shape or order, parts of them, and sums over axes. Where channels change places, units do not pass. */
+export const shape = {
+  Flatten: sameValues,
+  Reshape: sameValues,
+  Squeeze: sameValues,
+  Unsqueeze: sameValues,
+  Transpose: { units: 'stops', gradient: transpose, kernel: transposeKernel },
+  Expand: { units: 'stops', gradient: expand, kernel: expandKernel },
+  Concat: { units: 'stops', gradient: concat, kernel: concatKernel },
+  Split: { units: 'stops', gradient: split, kernel: splitKernel },
+  Slice: { units: 'stops', gradient: slice, kernel: sliceKernel },
+  Pad: { units: 'stops', gradient: pad, kernel: padKernel, forms: 'constant' },
+  ReduceSum: {
+    units: 'reduction',
+    gradient: reduce(false),
+    kernel: reduceKernel((tf, x, axes, keep) => tf.sum(x, axes, keep)),
+  },
+  ReduceMean: {
+    units: 'reduction',
+    gradient: reduce(true),
+    kernel: reduceKernel((tf, x, axes, keep) => tf.mean(x, axes, keep)),
+  },
+} satisfies Ops;

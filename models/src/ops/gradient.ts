@@ -12,7 +12,7 @@ export interface GradContext {
   forward(node: NodeProto): NodeProto;
   /** Values of a constant integer tensor (axes, sizes, pads); undefined where it is none. */
   ints(tensor: string): readonly number[] | undefined;
-  /** Tensors that the forward expansion of a node left for its gradient (batch normalisation, dropout). */
+  /** Tensors that the training form of a node left for its gradient (batch statistics, a dropout mask). */
   readonly saved: Map<NodeProto, Readonly<Record<string, string>>>;
 }
 
@@ -27,17 +27,18 @@ export type GradRule = (
   all: readonly (string | undefined)[],
 ) => (string | undefined)[];
 
-export type Rules = Readonly<Record<string, GradRule>>;
-
+/** Product of sizes: how many values a tensor of this shape has. */
 export const product = (dims: readonly number[]): number => dims.reduce((a, d) => a * d, 1);
 
 /** Negative axes count from the end. */
 export const axisOf = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis);
 
+/** Name of a node's input; empty where it is left out. */
 export const input = (node: NodeProto, i: number): string => node.input[i] ?? '';
+/** Name of a node's output; empty where it is left out. */
 export const output = (node: NodeProto, i = 0): string => node.output[i] ?? '';
 
-/** For the forms of an op that have no rule. */
+/** Throws ModelError: for the forms of an op that have no rule. */
 export function unsupported(node: NodeProto, what: string): never {
   throw new ModelError(`${describeNode(node)} can't be trained through: ${what}`);
 }

@@ -1,5 +1,9 @@
+import type { Tensor, Tensor4D } from '@tensorflow/tfjs-core';
 import { DataType, intAttr, intsAttr, type NodeProto } from '../onnx/model.js';
-import { type GradContext, type GradRule, input, output, product, type Rules, unsupported } from './rules.js';
+import { type GradContext, type GradRule, input, output, product, unsupported } from './gradient.js';
+import { asImage, channelsFirst, channelsLast, imageWindow, padSpatial } from './images.js';
+import { given, type TfContext, type TfOp } from './kernel.js';
+import type { Ops } from './record.js';
 import { outputPadding, type Window, windowCounts, windowOf } from './window.js';
 
 function poolWindow(node: NodeProto, { shape }: GradContext) {
@@ -76,8 +80,41 @@ const globalAveragePool: GradRule = (node, dy, { b, shape }) => {
   return [b.op('Expand', [b.op('Mul', [dy, b.scalar(1 / product(sx.slice(2)))]), b.ints(sx)])];
 };
 
-export const poolingRules: Rules = {
-  MaxPool: maxPool,
-  AveragePool: averagePool,
-  GlobalAveragePool: globalAveragePool,
+/** Max or average over windows; `value` stands in the padding. */
+function pooled(node: NodeProto, x: Tensor, ctx: TfContext, pool: 'maxPool' | 'avgPool', value: number) {
+  const { tf, shape } = ctx;
+  if (intAttr(node, 'ceil_mode', 0) !== 0) unsupported(node, 'ceil_mode; pad the input instead');
+  const sy = [...shape(output(node))];
+  const own = windowOf(node, x.shape, sy, intsAttr(node, 'kernel_shape', []));
+  if (own.kernel.length > 2) unsupported(node, 'the TensorFlow.js engine has it for signals and images only');
+  const win = own.kernel.length === 1 ? imageWindow(own) : own;
+  if (win.dilations.some((d) => d > 1)) unsupported(node, 'dilated windows in the TensorFlow.js engine');
+  const padded = channelsLast(tf, padSpatial(tf, asImage(tf, x), win, value)) as Tensor4D;
+  const [kernel, strides] = [win.kernel, win.strides] as [[number, number], [number, number]];
+  const y = tf[pool](padded, kernel, strides, 'valid');
+  return { y: tf.reshape(channelsFirst(tf, y), sy), sy, own };
+}
+
+/** Lower than any activation, and finite: the padding must win nowhere. */
+const LOWEST = -3.4e38;
+
+const averagePoolKernel: TfOp = (node, inputs, ctx) => {
+  const [x] = given(inputs);
+  const { y, sy, own } = pooled(node, x, ctx, 'avgPool', 0);
+  const counts = windowCounts(node, x.shape, sy, own).map((c) => product(own.kernel) / c);
+  return [ctx.tf.mul(y, ctx.tf.tensor(counts, [1, 1, ...sy.slice(2)]))];
 };
+
+const maxPoolKernel: TfOp = (node, inputs, ctx) => [pooled(node, given(inputs)[0], ctx, 'maxPool', LOWEST).y];
+
+const globalAveragePoolKernel: TfOp = (_node, inputs, { tf }) => {
+  const [x] = given(inputs);
+  return [tf.mean(x, [...x.shape.keys()].slice(2), true)];
+};
+
+/** Maxima and means over windows of each channel. */
+export const pooling = {
+  MaxPool: { units: 'channelwise', gradient: maxPool, kernel: maxPoolKernel },
+  AveragePool: { units: 'channelwise', gradient: averagePool, kernel: averagePoolKernel },
+  GlobalAveragePool: { units: 'channelwise', gradient: globalAveragePool, kernel: globalAveragePoolKernel },
+} satisfies Ops;

@@ -1,6 +1,6 @@
 import type { GraphBuilder } from '../onnx/builder.js';
+import { product } from './gradient.js';
 import { fromPhases, hasPhases, inPhases, phaseWindow } from './phases.js';
-import { product } from './rules.js';
 import type { Window } from './window.js';
 
 type Shape = readonly number[];

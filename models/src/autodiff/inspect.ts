@@ -1,5 +1,5 @@
-import { RULES } from '../autodiff/table.js';
-import { ModelError, type ModelProto } from './model.js';
+import { ModelError, type ModelProto } from '../onnx/model.js';
+import { OPS } from '../ops/table.js';
 
 export interface Inspection {
   readonly opset: number;
@@ -26,7 +26,7 @@ export function inspectModel(model: ModelProto): Inspection {
     producer: [model.producerName, model.producerVersion].filter(Boolean).join(' ') || 'unknown',
     input: { name: first.name, shape: shapeOf(first) },
     output: { name: out.name, shape: shapeOf(out) },
-    ops: [...counts].sort().map(([op, count]) => ({ op, count, trainable: Object.hasOwn(RULES, op) })),
+    ops: [...counts].sort().map(([op, count]) => ({ op, count, trainable: Object.hasOwn(OPS, op) })),
     parameters: values.reduce((a, v) => a + v, 0),
   };
 }

@@ -1,6 +1,9 @@
+import type { Tensor } from '@tensorflow/tfjs-core';
 import type { GraphBuilder } from '../onnx/builder.js';
 import { DataType, floatAttr, intAttr, stringAttr } from '../onnx/model.js';
-import { axisOf, type GradRule, input, output, type Rules } from './rules.js';
+import { axisOf, type GradRule, input, output } from './gradient.js';
+import { given, type Tf, type TfOp, unary } from './kernel.js';
+import type { Ops } from './record.js';
 
 const times = (b: GraphBuilder, ...factors: [string, ...string[]]): string =>
   factors.reduce((a, f) => b.op('Mul', [a, f]));
@@ -82,17 +85,67 @@ const logSoftmax: GradRule = (node, dy, { b, shape }) => {
   return [b.op('Sub', [dy, b.op('Mul', [b.op('Exp', [y]), sum])])];
 };
 
-export const activationRules: Rules = {
-  Relu: relu,
-  LeakyRelu: leakyRelu,
-  Clip: clip,
-  Elu: elu,
-  Sigmoid: sigmoid,
-  Tanh: tanh,
-  Softplus: softplus,
-  HardSigmoid: hardSigmoid,
-  HardSwish: hardSwish,
-  Gelu: gelu,
-  Softmax: softmax,
-  LogSoftmax: logSoftmax,
+/** Softmax and its logarithm know only the last axis in TensorFlow.js. */
+const alongAxis =
+  (f: (tf: Tf, x: Tensor) => Tensor): TfOp =>
+  (node, inputs, { tf }) => {
+    const [x] = given(inputs);
+    const axis = axisOf(intAttr(node, 'axis', -1), x.rank);
+    const last = x.rank - 1;
+    if (axis === last) return [f(tf, x)];
+    const perm = [...Array(x.rank).keys()];
+    [perm[axis], perm[last]] = [last, axis];
+    return [tf.transpose(f(tf, tf.transpose(x, perm)), perm)];
+  };
+
+const clipKernel: TfOp = (_node, inputs, { tf }) => {
+  const [x, low, high] = inputs;
+  const bounded = low ? tf.maximum(x as Tensor, low) : (x as Tensor);
+  return [high ? tf.minimum(bounded, high) : bounded];
 };
+
+const eluKernel: TfOp = (node, inputs, { tf }) => {
+  const [x] = given(inputs);
+  const below = tf.sub(tf.exp(tf.minimum(x, 0)), 1);
+  return [tf.add(tf.relu(x), tf.mul(below, floatAttr(node, 'alpha', 1)))];
+};
+
+const hard = (tf: Tf, x: Tensor, alpha: number, beta: number): Tensor =>
+  tf.clipByValue(tf.add(tf.mul(x, alpha), beta), 0, 1);
+
+const hardSigmoidKernel: TfOp = (node, inputs, { tf }) => [
+  hard(tf, given(inputs)[0], floatAttr(node, 'alpha', 0.2), floatAttr(node, 'beta', 0.5)),
+];
+
+const geluKernel: TfOp = (node, inputs, { tf }) => {
+  const [x] = given(inputs);
+  const inner =
+    stringAttr(node, 'approximate', 'none') === 'none'
+      ? tf.erf(tf.mul(x, Math.SQRT1_2))
+      : tf.tanh(tf.mul(Math.sqrt(2 / Math.PI), tf.add(x, tf.mul(0.044715, tf.mul(x, tf.mul(x, x))))));
+  return [tf.mul(tf.mul(x, 0.5), tf.add(inner, 1))];
+};
+
+const leakyReluKernel: TfOp = (node, inputs, { tf }) => [
+  tf.leakyRelu(given(inputs)[0], floatAttr(node, 'alpha', 0.01)),
+];
+
+/** Non-linear functions of one tensor. Softmax ties the channels to each other, so units do not pass. */
+export const activation = {
+  Relu: { units: 'channelwise', gradient: relu, kernel: unary((tf, x) => tf.relu(x)) },
+  LeakyRelu: { units: 'channelwise', gradient: leakyRelu, kernel: leakyReluKernel },
+  Clip: { units: 'channelwise', gradient: clip, kernel: clipKernel, forms: 'ReLU6' },
+  Elu: { units: 'channelwise', gradient: elu, kernel: eluKernel },
+  Sigmoid: { units: 'channelwise', gradient: sigmoid, kernel: unary((tf, x) => tf.sigmoid(x)) },
+  Tanh: { units: 'channelwise', gradient: tanh, kernel: unary((tf, x) => tf.tanh(x)) },
+  Softplus: { units: 'channelwise', gradient: softplus, kernel: unary((tf, x) => tf.softplus(x)) },
+  HardSigmoid: { units: 'channelwise', gradient: hardSigmoid, kernel: hardSigmoidKernel },
+  HardSwish: {
+    units: 'channelwise',
+    gradient: hardSwish,
+    kernel: unary((tf, x) => tf.mul(x, hard(tf, x, 1 / 6, 0.5))),
+  },
+  Gelu: { units: 'channelwise', gradient: gelu, kernel: geluKernel },
+  Softmax: { units: 'stops', gradient: softmax, kernel: alongAxis((tf, x) => tf.softmax(x)) },
+  LogSoftmax: { units: 'stops', gradient: logSoftmax, kernel: alongAxis((tf, x) => tf.logSoftmax(x)) },
+} satisfies Ops;

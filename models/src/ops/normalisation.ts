@@ -1,6 +1,18 @@
+import type { Tensor } from '@tensorflow/tfjs-core';
 import type { GraphBuilder } from '../onnx/builder.js';
 import { floatAttr, intAttr, type NodeProto } from '../onnx/model.js';
-import { axisOf, type GradContext, type GradRule, input, output, product, type Rules, unbroadcast } from './rules.js';
+import {
+  axisOf,
+  type GradContext,
+  type GradRule,
+  input,
+  output,
+  product,
+  unbroadcast,
+  unsupported,
+} from './gradient.js';
+import { given, type TfOp } from './kernel.js';
+import type { Ops, TrainingForm } from './record.js';
 
 /** Everything of x [N, C, ...] but the channels. */
 const statisticAxes = (rank: number): number[] => [...Array(rank).keys()].filter((i) => i !== 1);
@@ -33,14 +45,7 @@ function sumOfSquares(b: GraphBuilder, x: string, shape: readonly number[]): str
   return b.op('ReduceSum', [each, b.ints([0])], { keepdims: 0 });
 }
 
-export interface BatchNormOutputs {
-  readonly saved: Readonly<Record<string, string>>;
-  /** New running mean and variance, [C] each. */
-  readonly runningMean: string;
-  readonly runningVariance: string;
-}
-
-export const batchNormInputs = (node: NodeProto) => {
+const batchNormInputs = (node: NodeProto) => {
   const [x, scale, bias, runMean, runVariance] = [0, 1, 2, 3, 4].map((i) => input(node, i));
   return { x, scale, bias, runMean, runVariance } as Record<'x' | 'scale' | 'bias' | 'runMean' | 'runVariance', string>;
 };
@@ -55,8 +60,11 @@ const alongChannels = (b: GraphBuilder, t: string, shape: readonly number[]): st
  * statistics r <- m r + (1 - m) batch, with m the node's `momentum` (ONNX BatchNormalization-15). Given the batch's
  * statistics as inputs, that kernel then does the rest in one pass over memory.
  */
-export function expandBatchNorm(b: GraphBuilder, node: NodeProto, shape: readonly number[]): BatchNormOutputs {
+const withBatchStatistics: TrainingForm = (node, ctx) => {
+  const { b } = ctx;
   const { x, scale, bias, runMean, runVariance } = batchNormInputs(node);
+  if (!ctx.renewed(runMean)) return false;
+  const shape = ctx.shape(x);
   const axes = b.ints(statisticAxes(shape.length));
   const share = b.scalar(1 / product(statisticAxes(shape.length).map((a) => shape[a] ?? 1)));
   const epsilon = floatAttr(node, 'epsilon', 1e-5);
@@ -69,12 +77,12 @@ export function expandBatchNorm(b: GraphBuilder, node: NodeProto, shape: readonl
   const momentum = floatAttr(node, 'momentum', 0.9);
   const blend = (old: string, now: string): string =>
     b.op('Add', [b.op('Mul', [old, b.scalar(momentum)]), b.op('Mul', [now, b.scalar(1 - momentum)])]);
-  return {
-    saved: { mean: batchMean, inverse },
-    runningMean: blend(runMean, batchMean),
-    runningVariance: blend(runVariance, variance),
-  };
-}
+  const next = [blend(runMean, batchMean), blend(runVariance, variance)] as const;
+  ctx.save(node, { mean: batchMean, inverse });
+  ctx.renew(runMean, next[0]);
+  ctx.renew(runVariance, next[1]);
+  return true;
+};
 
 const batchNorm: GradRule = (node, dy, ctx) => {
   const { b, shape, needs } = ctx;
@@ -133,14 +141,67 @@ const layerNorm: GradRule = (node, dy, { b, shape, needs, forward }) => {
   ];
 };
 
-/** y = x mask, where the trainer draws the mask: 0, or 1 / (1 - ratio). */
+/** y = x mask, where the trainer draws the mask: 0, or 1 / (1 - ratio). The ratio is an input from opset 12 on. */
+const masked: TrainingForm = (node, ctx) => {
+  const ratio = ctx.constant(input(node, 1)) ?? floatAttr(node, 'ratio', 0.5);
+  const mask = ctx.mask(ctx.shape(output(node)), ratio);
+  ctx.save(node, { mask });
+  ctx.b.named(output(node), 'Mul', [input(node, 0), mask]);
+  return true;
+};
+
 const dropout: GradRule = (node, dy, ctx: GradContext) => {
   const mask = ctx.saved.get(node)?.mask;
   return [mask ? ctx.b.op('Mul', [dy, mask]) : dy];
 };
 
-export const normalizationRules: Rules = {
-  BatchNormalization: batchNorm,
-  LayerNormalization: layerNorm,
-  Dropout: dropout,
+const dropoutKernel: TfOp = (_node, inputs, { tf, mask: next }) => {
+  const [x] = given(inputs);
+  const mask = next();
+  return [mask ? tf.mul(x, mask) : x];
 };
+
+const batchNormKernel: TfOp = (node, inputs, ctx) => {
+  const { tf } = ctx;
+  const [x, scale, bias, mean, variance] = inputs;
+  if (!x || !scale || !bias || !mean || !variance) return unsupported(node, 'an input is missing');
+  const column = (t: Tensor): Tensor => tf.reshape(t, [t.size, ...x.shape.slice(2).map(() => 1)]);
+  const { runMean, runVariance } = batchNormInputs(node);
+  let [m, v] = [mean, variance];
+  if (ctx.renewed(runMean)) {
+    const axes = [...x.shape.keys()].filter((i) => i !== 1);
+    m = tf.mean(x, axes);
+    v = tf.mean(tf.square(tf.sub(x, column(m))), axes);
+    const momentum = floatAttr(node, 'momentum', 0.9);
+    const blend = (old: Tensor, now: Tensor): Tensor => tf.add(tf.mul(old, momentum), tf.mul(now, 1 - momentum));
+    ctx.renew(runMean, blend(mean, m));
+    ctx.renew(runVariance, blend(variance, v));
+  }
+  const deviation = tf.sqrt(tf.add(v, floatAttr(node, 'epsilon', 1e-5)));
+  const normal = tf.div(tf.sub(x, column(m)), column(deviation));
+  return [tf.add(tf.mul(normal, column(scale)), column(bias))];
+};
+
+const layerNormKernel: TfOp = (node, inputs, { tf }) => {
+  const [x, scale, bias] = inputs as [Tensor, Tensor, Tensor | undefined];
+  const axes = [...x.shape.keys()].slice(axisOf(intAttr(node, 'axis', -1), x.rank));
+  const centred = tf.sub(x, tf.mean(x, axes, true));
+  const variance = tf.mean(tf.square(centred), axes, true);
+  const normal = tf.div(centred, tf.sqrt(tf.add(variance, floatAttr(node, 'epsilon', 1e-5))));
+  const scaled = tf.mul(normal, scale);
+  return [bias ? tf.add(scaled, bias) : scaled];
+};
+
+/** Layers that behave otherwise in training than in use, and normalisation of rows. */
+export const normalisation = {
+  BatchNormalization: {
+    units: 'normalisation',
+    weighs: true,
+    gradient: batchNorm,
+    training: withBatchStatistics,
+    kernel: batchNormKernel,
+    forms: 'batch or frozen statistics',
+  },
+  LayerNormalization: { units: 'stops', weighs: true, gradient: layerNorm, kernel: layerNormKernel },
+  Dropout: { units: 'channelwise', gradient: dropout, training: masked, kernel: dropoutKernel },
+} satisfies Ops;

@@ -1,6 +1,9 @@
+import type { Tensor } from '@tensorflow/tfjs-core';
 import type { GraphBuilder } from '../onnx/builder.js';
 import { floatAttr, intAttr } from '../onnx/model.js';
-import { type GradRule, input, output, type Rules, unbroadcast, unsupported } from './rules.js';
+import { type GradRule, input, output, unbroadcast, unsupported } from './gradient.js';
+import { given, type TfOp } from './kernel.js';
+import type { Ops } from './record.js';
 
 function scaled(b: GraphBuilder, x: string, factor: number): string {
   return factor === 1 ? x : b.op('Mul', [x, b.scalar(factor)]);
@@ -41,4 +44,23 @@ const matMul: GradRule = (node, dy, { b, shape, needs }) => {
   ];
 };
 
-export const denseRules: Rules = { Gemm: gemm, MatMul: matMul };
+const gemmKernel: TfOp = (node, inputs, { tf }) => {
+  const [a, b, c] = inputs as [Tensor, Tensor, Tensor | undefined];
+  const product = tf.matMul(a, b, intAttr(node, 'transA', 0) === 1, intAttr(node, 'transB', 0) === 1);
+  const y = tf.mul(product, floatAttr(node, 'alpha', 1));
+  return [c ? tf.add(y, tf.mul(c, floatAttr(node, 'beta', 1))) : y];
+};
+
+/** TensorFlow.js does not sum gradients over broadcast batch axes of a product, so both sides are spread first. */
+const matMulKernel: TfOp = (node, inputs, { tf, shape }) => {
+  const [a, b] = given(inputs);
+  const batch = shape(output(node)).slice(0, -2);
+  const whole = (t: Tensor): Tensor => tf.broadcastTo(t, [...batch, ...t.shape.slice(-2)]);
+  return [tf.matMul(whole(a), whole(b))];
+};
+
+/** Products with a matrix of weights. */
+export const dense = {
+  Gemm: { units: 'dense', weighs: true, gradient: gemm, kernel: gemmKernel },
+  MatMul: { units: 'dense', weighs: true, gradient: matMul, kernel: matMulKernel },
+} satisfies Ops;
