@@ -10,6 +10,15 @@ const withBroadcasting: Case = {
   },
 };
 
+const byChannel: Case = {
+  name: 'Sub, Mul, Div by channel',
+  sample: [3],
+  build: (b, x, p) => {
+    const scaled = b.op('Mul', [b.op('Sub', [x, p('s', [3])]), p('m', [3])]);
+    return b.op('Div', [scaled, p('d', [3], true)]);
+  },
+};
+
 const powers: Case = {
   name: 'Pow with constant and trained exponents, Sum of three',
   sample: [4],
@@ -35,9 +44,9 @@ export const arithmeticCases: CasesOf<typeof arithmetic> = {
     },
   ],
   Sum: [powers],
-  Sub: [withBroadcasting],
-  Mul: [withBroadcasting],
-  Div: [withBroadcasting],
+  Sub: [withBroadcasting, byChannel],
+  Mul: [withBroadcasting, byChannel],
+  Div: [withBroadcasting, byChannel],
   Pow: [powers],
   Neg: [{ name: 'Neg', sample: [6], build: alone('Neg') }],
   Abs: [{ name: 'Abs', sample: [6], build: alone('Abs') }],

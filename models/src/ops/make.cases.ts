@@ -17,6 +17,8 @@ export interface Case {
   readonly lossOptions?: LossOptions;
   readonly batchNorm?: 'train' | 'frozen';
   readonly opset?: number;
+  /** Its nodes name the size of the batch, so that it runs on BATCH samples only. */
+  readonly fixedBatch?: true;
   /** Emits the layers under test on `x` and returns the output; `param` makes a random parameter. */
   readonly build: (
     b: GraphBuilder,

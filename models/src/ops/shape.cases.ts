@@ -12,10 +12,17 @@ const flat: Case = {
 const turned: Case = {
   name: 'Transpose, Squeeze, Unsqueeze, Expand',
   sample: [2, 3],
+  fixedBatch: true,
   build: (b, x, p) => {
     const t = b.op('Transpose', [b.op('Unsqueeze', [x, b.ints([1])])], { perm: [0, 3, 1, 2] });
     return b.op('Add', [b.op('Squeeze', [t, b.ints([2])]), b.op('Expand', [p('e', [1, 3, 1]), b.ints([BATCH, 3, 2])])]);
   },
+};
+
+const inPlace: Case = {
+  name: 'Squeeze, Unsqueeze behind the channels',
+  sample: [3, 1, 2],
+  build: (b, x) => b.op('Unsqueeze', [b.op('Squeeze', [x, b.ints([2])]), b.ints([3])]),
 };
 
 const sums: Case = {
@@ -35,14 +42,15 @@ const sums: Case = {
 export const shapeCases: CasesOf<typeof shape> = {
   Flatten: [flat],
   Reshape: [flat],
-  Squeeze: [turned],
-  Unsqueeze: [turned],
+  Squeeze: [turned, inPlace],
+  Unsqueeze: [turned, inPlace],
   Transpose: [turned],
   Expand: [turned],
   Concat: [
     {
       name: 'Concat of used twice and constant parts',
       sample: [2, 3],
+      fixedBatch: true,
       build: (b, x, p) =>
         b.op('Concat', [x, b.op('Relu', [x]), b.op('Expand', [p('c', [1, 1, 3]), b.ints([BATCH, 1, 3])])], { axis: 1 }),
     },
@@ -77,7 +85,14 @@ export const shapeCases: CasesOf<typeof shape> = {
       build: (b, x) => b.op('Pad', [x, b.ints([0, 1, 2, 0, 0, 1])]),
     },
   ],
-  ReduceSum: [sums],
+  ReduceSum: [
+    sums,
+    {
+      name: 'ReduceSum behind the channels',
+      sample: [3, 4],
+      build: (b, x) => b.op('ReduceSum', [x, b.ints([2])], { keepdims: 0 }),
+    },
+  ],
   ReduceMean: [
     sums,
     {
