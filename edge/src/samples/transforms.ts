@@ -31,12 +31,13 @@ export class TransformChain {
     settings: readonly TypedSettings[],
     private readonly stream: StreamConfig,
     private readonly bad: (detail: string) => void,
+    table: Pick<RecordTable<TransformRecord>, 'get'> = TRANSFORMS,
   ) {
     this.#steps = settings.map(({ type, ...own }, i) => {
       const field = `data.transforms.${i}`;
       const channel = (name: string, where: string): number => channelOf(stream, name, `${field}.${where}`);
       const name = `${field} (${type})`;
-      const transform = tryTo(name, () => TRANSFORMS.get(type).make(own, { stream, field, channel }));
+      const transform = tryTo(name, () => table.get(type).make(own, { stream, field, channel }));
       if (typeof transform?.reading !== 'function')
         throw new ConfigError(`${field}: what transform ${type} makes has no reading`);
       return { name, transform };

@@ -13,21 +13,24 @@ export const recordShape = z.looseObject({
   make: isFunction,
 });
 
+/** What the record of an extension's source must be. */
+export const sourceRecordShape = recordShape.extend({ reads: isFunction.optional() });
+
 /** All sources by their `type`: those of kinds/, and what extensions add. */
-export const SOURCES = new RecordTable<SourceRecord>(
-  'source',
-  KINDS,
-  recordShape.extend({ reads: isFunction.optional() }),
-);
+export const SOURCES = new RecordTable<SourceRecord>('source', KINDS, sourceRecordShape);
 
 /** One of `data.sources`. */
 export const sourceSchema = typedSettings(SOURCES);
 
 /** Makes the source that settings name. @throws ConfigError where it can't be made. */
-export function makeSource({ type, ...settings }: TypedSettings, means: Omit<SourceMeans, 'channel'>): Source {
+export function makeSource(
+  { type, ...settings }: TypedSettings,
+  means: Omit<SourceMeans, 'channel'>,
+  table: Pick<RecordTable<SourceRecord>, 'get'> = SOURCES,
+): Source {
   const { field, stream } = means;
   const channel = (name: string, where: string): number => channelOf(stream, name, `${field}.${where}`);
-  const made = tryTo(`${field} (${type})`, () => SOURCES.get(type).make(settings, { ...means, channel }));
+  const made = tryTo(`${field} (${type})`, () => table.get(type).make(settings, { ...means, channel }));
   for (const method of ['start', 'stop'] as const)
     if (typeof made?.[method] !== 'function')
       throw new ConfigError(`${field}: what source ${type} makes has no ${method}`);

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CsvError, csvMapping, matches, readCsv } from '@ecavg/models';
 import { readJson, SerialQueue, writeDurable } from '@ecavg/runtime';
 import { type FSWatcher, watch } from 'chokidar';
@@ -26,6 +27,8 @@ const STABLE_MS = 1000;
 /** New rows of a file that grows are read in pieces of this size. */
 const PIECE_BYTES = 4 << 20;
 const LINE_FEED = 10;
+/** A change within 5 ms of another one is told of once (chokidar): what was read is looked at again after this long. */
+const AGAIN_MS = 100;
 
 /** By path: bytes dealt with. */
 const progressSchema = z.record(z.string(), z.number());
@@ -45,6 +48,7 @@ export class CsvSource implements Source {
     private readonly config: CsvConfig,
     private readonly means: SourceMeans,
   ) {
+    for (const name of Object.keys(config.columns)) means.channel(name, `columns.${name}`);
     this.#folder = resolve(dirname(config.path));
   }
 
@@ -114,6 +118,7 @@ export class CsvSource implements Source {
       const header = await headerOf(handle);
       if (header === undefined) return;
       offset = Math.max(offset, header.length);
+      let more = false;
       while (offset < size) {
         const piece = Buffer.alloc(Math.min(PIECE_BYTES, size - offset));
         const { bytesRead } = await handle.read(piece, 0, piece.length, offset);
@@ -130,10 +135,20 @@ export class CsvSource implements Source {
         );
         offset += end;
         await this.#remember(file, offset);
+        more = true;
       }
+      if (more) this.#lookAgain(file);
     } finally {
       await handle.close();
     }
+  }
+
+  #lookAgain(file: string): void {
+    const { signal } = this.#stopped;
+    sleep(AGAIN_MS, undefined, { signal, ref: this.config.watch }).then(
+      () => this.#schedule(file),
+      () => undefined,
+    );
   }
 
   async #remember(file: string, bytes: number): Promise<void> {
