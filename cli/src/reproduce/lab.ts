@@ -44,6 +44,15 @@ function unpack(bytes: Uint8Array): { steps: number; seconds: number; body: Uint
 
 const epochText = (epochs: number): string => String(Math.round(epochs * 100) / 100);
 
+export interface LabOptions {
+  /** Where trained weights are kept. */
+  readonly folder: string;
+  readonly batch: number;
+  readonly threads: number;
+  /** Takes a line for the person who waits. */
+  readonly say: (line: string) => void;
+}
+
 /**
  * Trains and evaluates one architecture. What was trained is kept in a folder under a hash of everything that it
  * depends on, with a checkpoint four times an epoch: a run that was interrupted goes on where it stopped.
@@ -56,22 +65,16 @@ export class Lab {
     readonly artifact: Artifact,
     private readonly trainer: Trainer,
     private readonly evaluator: Evaluator,
-    private readonly folder: string,
-    private readonly batch: number,
-    private readonly say: (line: string) => void,
+    private readonly options: LabOptions,
   ) {}
 
-  static async open(
-    model: string,
-    data: DataSet,
-    options: { folder: string; batch: number; threads: number; say: (line: string) => void },
-  ): Promise<Lab> {
+  static async open(model: string, data: DataSet, options: LabOptions): Promise<Lab> {
     const zoo = zooModel(model, { input: data.shape, classes: data.classes.length, seed: 0 });
-    const { folder, batch, threads, say } = options;
+    const { batch, threads } = options;
     const artifact = await prepareArtifact(zoo, { loss: 'cross-entropy', batch, sample: data.shape });
     const trainer = await createTrainer(artifact, { engine: 'ort', threads });
     const evaluator = await Evaluator.create(artifact.model, artifact.layout, threads, artifact.info.loss);
-    return new Lab(artifact, trainer, evaluator, folder, batch, say);
+    return new Lab(artifact, trainer, evaluator, options);
   }
 
   async accuracy(weights: Float32Array, view: View): Promise<number> {
@@ -82,7 +85,7 @@ export class Lab {
     const { start, view, epochs, learningRate, seed } = plan;
     const settings = JSON.stringify([
       this.artifact.layout.hash,
-      this.batch,
+      this.options.batch,
       view.data.name,
       epochs,
       learningRate,
@@ -91,19 +94,19 @@ export class Lab {
     const hash = createHash('sha256').update(settings);
     for (const part of [start, view.indices])
       hash.update(new Uint8Array(part.buffer, part.byteOffset, part.byteLength));
-    const file = join(this.folder, hash.digest('hex').slice(0, 24));
+    const file = join(this.options.folder, hash.digest('hex').slice(0, 24));
     const done = await readIfThere(`${file}.weights`);
     if (done?.length === HEAD + start.length * 4) {
       const kept = unpack(done);
       this.seconds += kept.seconds;
-      this.say(`${plan.what}: taken from an earlier run`);
+      this.options.say(`${plan.what}: taken from an earlier run`);
       return new Float32Array(kept.body.slice().buffer);
     }
-    const steps = Math.ceil(view.indices.length / this.batch);
+    const steps = Math.ceil(view.indices.length / this.options.batch);
     const everySteps = Math.ceil(steps / SAVES_PER_EPOCH);
     const kept = await readIfThere(`${file}.checkpoint`);
     const resume = kept && kept.length > HEAD ? unpack(kept) : undefined;
-    if (resume) this.say(`${plan.what}: going on at ${epochText(resume.steps / steps)} of ${epochs} epochs`);
+    if (resume) this.options.say(`${plan.what}: going on at ${epochText(resume.steps / steps)} of ${epochs} epochs`);
     const began = performance.now();
     const elapsed = (): number => (resume?.seconds ?? 0) + (performance.now() - began) / 1000;
     let step = resume?.steps ?? 0;
@@ -122,12 +125,12 @@ export class Lab {
           await writeDurable(`${file}.checkpoint`, pack(step, elapsed(), bytes));
           if (performance.now() - said < SAY_MS) return;
           said = performance.now();
-          this.say(`${plan.what}: ${epochText(step / steps)} of ${epochs} epochs, ${elapsed().toFixed(0)} s`);
+          this.options.say(`${plan.what}: ${epochText(step / steps)} of ${epochs} epochs, ${elapsed().toFixed(0)} s`);
         },
       },
     });
     const seconds = elapsed();
-    this.say(`${plan.what}: ${epochs} epochs done, ${seconds.toFixed(1)} s`);
+    this.options.say(`${plan.what}: ${epochs} epochs done, ${seconds.toFixed(1)} s`);
     const weights = this.trainer.getWeights();
     const bytes = new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength);
     await writeDurable(`${file}.weights`, pack(epochs * steps, seconds, bytes));
