@@ -9,6 +9,7 @@ export {
   type WeightedSumCombiner,
 } from './aggregation/combiner.js';
 export { COMBINERS } from './aggregation/combiners.js';
+export type { CloudExtension } from './aggregation/extension.js';
 export type { Geometry, Gram } from './aggregation/gram.js';
 export {
   SERVER_OPTIMIZERS,
