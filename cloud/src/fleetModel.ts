@@ -1,60 +1,41 @@
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  type Artifact,
-  type DataSet,
-  type ModelProto,
-  parseModel,
-  prepareArtifact,
-  requireEngine,
-  streamDigest,
-  type View,
-  ZOO,
-  zooModel,
-} from '@ecavg/models';
-import type { Manifest, MetricsMessage, Signer, StatusMessage, Topics } from '@ecavg/protocol';
-import { ConfigError, type Logger, type MqttClient, SerialQueue } from '@ecavg/runtime';
+import { type Artifact, type DataSet, requireEngine, streamDigest } from '@ecavg/models';
+import type { MetricsMessage, Signer, StatusMessage, Topics } from '@ecavg/protocol';
+import { type Logger, type MqttClient, SerialQueue } from '@ecavg/runtime';
 import type { CloudConfig } from './config.js';
 import type { EdgeKeys } from './fleet/edgeKeys.js';
 import { EdgeRecords } from './fleet/edgeRecords.js';
-import { EventLog } from './fleet/events.js';
+import { type CloudEvent, EventLog } from './fleet/events.js';
 import type { ConnectedModel } from './fleet/fleetConnection.js';
 import { Members } from './fleet/members.js';
 import type { ServedModel } from './http/servedModel.js';
 import { admit } from './inbox/admission.js';
 import { codecOptions } from './inbox/config.js';
-import { RoundStore } from './inbox/roundStore.js';
+import { Inbox } from './inbox/inbox.js';
+import { type InboxCounters, Receipts } from './inbox/receipts.js';
+import { type RoundState, RoundStore } from './inbox/roundStore.js';
 import { ShareStore } from './inbox/shareStore.js';
-import { type Asked, ShareInbox } from './inbox/shares.js';
 import { Slices } from './inbox/slices.js';
-import { Inbox, type InboxCounters } from './inbox/updates.js';
 import { Aggregator } from './judging/aggregator.js';
-import { Calibration } from './judging/calibration.js';
-import { Calibrator } from './judging/headTuner.js';
-import { Judge } from './judging/judge.js';
+import { askedOfSites, sharedClasses } from './judging/asked.js';
+import { NegativeTransferGuard } from './judging/guard.js';
+import { HeadTuner } from './judging/headTuner.js';
+import { ReferenceSet } from './judging/reference.js';
+import { openReferenceSamples, type ReferenceSamples } from './judging/referenceSamples.js';
+import { announcement } from './rounds/announcement.js';
+import { type ControlOutcome, VersionControl } from './rounds/control.js';
+import { HeadTuning } from './rounds/headTuning.js';
 import { History, historyPath } from './rounds/history.js';
+import { closeRound } from './rounds/pipeline.js';
+import { Reporter } from './rounds/reporter.js';
 import { RoundManager } from './rounds/rounds.js';
-import {
-  edgePoint,
-  qualityPoints,
-  quorumPoint,
-  receptionPoint,
-  rejectPoint,
-  roundPoints,
-} from './rounds/telemetryPoints.js';
+import { pipelineTools } from './rounds/tools.js';
 import type { TelemetrySink } from './telemetry/points.js';
+import type { Control } from './versions/controlBox.js';
+import { openRegistry } from './versions/initial.js';
 import { Publisher } from './versions/publisher.js';
-import { Registry } from './versions/registry.js';
+import type { Registry } from './versions/registry.js';
 import { Releases } from './versions/releases.js';
-
-/** Refusals that speak against the edge, and not against the network or the clock. */
-const BLAMED: ReadonlySet<string> = new Set([
-  'payload',
-  'non-finite',
-  'layout-mismatch',
-  'bad-signature',
-  'identity-mismatch',
-]);
 
 /** What the models of a fleet, and the fleets of a cloud, have in common. */
 export interface Shared {
@@ -65,199 +46,81 @@ export interface Shared {
   readonly telemetry: TelemetrySink;
 }
 
+export interface FleetModelParts {
+  readonly config: CloudConfig;
+  readonly client: MqttClient;
+  /** Where all of this runs, one step after another. */
+  readonly queue: SerialQueue;
+  /** Whether the model tells classes apart. */
+  readonly classes: boolean;
+  readonly registry: Registry;
+  readonly store: RoundStore;
+  readonly members: Members;
+  readonly history: History;
+  readonly events: EventLog;
+  readonly reporter: Reporter;
+  readonly inbox: Inbox;
+  readonly publisher: Publisher;
+  readonly releases: Releases;
+  readonly rounds: RoundManager;
+  readonly control: VersionControl;
+  /** Lets go of what trains and evaluates. */
+  release(): Promise<void>;
+}
+
+/** After these the next step of a round may be due. */
+const WAKING: ReadonlySet<CloudEvent['type']> = new Set<CloudEvent['type']>(['accepted', 'shared']);
+
 /** The aggregator of one model of one fleet. */
 export class FleetModel implements ConnectedModel, ServedModel {
-  readonly members = new Members();
+  readonly config: CloudConfig;
+  readonly id: string;
   readonly queue: SerialQueue;
+  readonly classes: boolean;
+  readonly registry: Registry;
+  readonly store: RoundStore;
+  readonly members: Members;
+  readonly history: History;
+  readonly events: EventLog;
+  #started = false;
 
-  private constructor(
-    readonly config: CloudConfig,
-    readonly registry: Registry,
-    readonly store: RoundStore,
-    readonly events: EventLog,
-    readonly history: History,
-    readonly inbox: Inbox,
-    readonly shares: ShareInbox,
-    readonly rounds: RoundManager,
-    private readonly releases: Releases,
-    private readonly publisher: Publisher,
-    private readonly judge: Judge,
-    private readonly calibrator: Calibrator | undefined,
-    private readonly telemetry: TelemetrySink,
-    members: Members,
-    /** Whether the model tells classes apart. */
-    readonly classes: boolean,
-    private readonly client: MqttClient,
-  ) {
+  constructor(private readonly parts: FleetModelParts) {
+    const { config, queue, classes, registry, store, members, history, events, rounds } = parts;
+    this.config = config;
+    this.id = config.model.id;
+    this.queue = queue;
+    this.classes = classes;
+    this.registry = registry;
+    this.store = store;
     this.members = members;
-    this.queue = rounds.queue;
-  }
-
-  static async open(config: CloudConfig, shared: Shared, log: Logger): Promise<FleetModel> {
-    const { client, topics, signer, keys, telemetry } = shared;
-    const model = config.model.id;
-    const names = { fleet: config.fleet, model };
-    await requireEngine(config);
-    const reference = await Judge.reference(config, (why) => log.warn({ why }, 'reference recordings'));
-    requireClasses(config, reference.guard.data);
-    const source = {
-      from: config.model.file ?? config.model.architecture,
-      batch: config.model.batch,
-      optimizer: config.model.optimizer,
-    };
-    const registry = await Registry.open(join(config.dataDir, 'models', model), source);
-    if (!registry.head) await registerInitial(config, registry, reference.guard);
-    if (!registry.head) throw new Error('the initial model was not registered');
-    const artifact = await registry.load(registry.head);
-    const folder = join(config.dataDir, 'rounds', model);
-    const store = await RoundStore.open(folder);
-    const records = await EdgeRecords.open(folder);
-    const { data } = reference.guard;
-    const given = new ShareStore(join(folder, 'shares'), classesOf(data));
-    const judge = await Judge.create(config, artifact, reference, async () =>
-      config.fineTune.samples > 0 ? given.views('samples', await given.edges('samples')) : [],
-    );
-    const calibrator = await Calibrator.create(config, artifact);
-    const asked = askedFor(config, artifact, calibrator);
-    const members = new Members();
-    const events = new EventLog();
-    const history = await History.open(historyPath(config.dataDir, model));
-    events.listen(({ type, data }) => {
-      if (type === 'deadline-extended') telemetry.write([quorumPoint(names, data)]);
+    this.history = history;
+    this.events = events;
+    events.listen(({ type }) => {
+      if (WAKING.has(type)) rounds.advance();
     });
-    const publisher = new Publisher(
-      client,
-      signer,
-      topics,
-      model,
-      {
-        classes: data.classes,
-        simulated: data.simulated,
-        ...(config.data.stream && { stream: streamDigest(config.data.stream) }),
-        ...asked.manifest,
-      },
-      config.publish.wholeBytes,
-      config.broker.transfer,
-      log,
-    );
-    const slices = new Slices(artifact, config.strategy.combiner);
-    const temporal = codecOptions(config.codec).options.temporal === 1;
-    const inbox = new Inbox(
-      {
-        model,
-        topics,
-        layout: artifact.layout,
-        slices,
-        temporal,
-        admit: (c) => admit(c, store, { ...config.rounds, staleness: (sha256) => registry.staleness(sha256) }),
-      },
-      store,
-      keys,
-      client,
-      {
-        async accepted(header, bytes) {
-          const float32 = artifact.layout.total * 4;
-          records.served(header.edge, true);
-          events.emit('accepted', { round: header.round, edge: header.edge, bytes, float32, metrics: header.metrics });
-          rounds.advance();
-        },
-        rejected(edge, reason, detail) {
-          if (edge && BLAMED.has(reason)) records.served(edge, false);
-          events.emit('rejected', { edge: edge ?? null, reason, detail });
-          telemetry.write([rejectPoint(names, edge, reason, inbox.counters.rejected[reason] ?? 1)]);
-        },
-      },
-      log,
-    );
-    const aggregator = new Aggregator(config, folder, store.references, slices);
-    const parts = { config, registry, judge, aggregator, publisher, members, events, log };
-    const releases = await Releases.open(
-      {
-        ...parts,
-        received(version, outcome, reception) {
-          telemetry.write([receptionPoint(names, version, outcome, reception)]);
-          const { hurt, edges } = reception;
-          const record = { at: Date.now(), version, outcome, hurt: [...hurt], edges: [...edges] };
-          history.received(record).catch((error: unknown) => log.error({ err: error }, 'the history is not written'));
-        },
-      },
-      () => rounds.advance(),
-    );
-    const rounds: RoundManager = new RoundManager(
-      {
-        ...parts,
-        store,
-        records,
-        history,
-        releases,
-        calibration: calibrator && new Calibration({ ...parts, releases, calibrator, given }),
-        closed: (outcome) => telemetry.write(roundPoints(names, outcome, inbox.counters, artifact.layout.total)),
-      },
-      new SerialQueue(),
-    );
-    const shares = new ShareInbox(
-      {
-        fleet: config.fleet,
-        model,
-        classes: classesOf(data).length,
-        asked: asked.rows,
-        isCurrent: (sha256) => [registry.head, registry.canary].some((v) => v?.sha256 === sha256),
-      },
-      given,
-      keys,
-      inbox,
-      log,
-      (edge) => {
-        events.emit('shared', { edge });
-        rounds.advance();
-      },
-    );
-    return new FleetModel(
-      config,
-      registry,
-      store,
-      events,
-      history,
-      inbox,
-      shares,
-      rounds,
-      releases,
-      publisher,
-      judge,
-      calibrator,
-      telemetry,
-      members,
-      data.classes.length > 0,
-      client,
-    );
-  }
-
-  get id(): string {
-    return this.config.model.id;
   }
 
   get finished(): boolean {
-    return this.rounds.finished;
+    return this.parts.rounds.finished;
   }
 
   get counters(): InboxCounters {
-    return this.inbox.counters;
+    return this.parts.inbox.counters;
   }
 
   /** Whether the broker is reached: without it nothing is known of the gateways but what was. */
   get connected(): boolean {
-    return this.client.connected;
+    return this.parts.client.connected;
   }
 
-  /** Publishes the version in force and takes up the interrupted round, if any; the broker must be connected. */
   async start(): Promise<void> {
-    await this.releases.start();
-    await this.rounds.start();
+    await this.parts.releases.start();
+    await this.parts.rounds.start();
+    this.#started = true;
   }
 
-  /** Says everything again: a broker that restarted may have lost what it retained. */
   repeat(): Promise<void> {
-    return this.publisher.repeat();
+    return this.parts.publisher.repeat();
   }
 
   link(connected: boolean): void {
@@ -265,106 +128,217 @@ export class FleetModel implements ConnectedModel, ServedModel {
   }
 
   enrol(topic: string, payload: Uint8Array): Promise<void> {
-    return this.inbox.enrol(topic, payload);
+    return this.parts.inbox.enrol(topic, payload);
   }
 
   update(topic: string, payload: Uint8Array): Promise<void> {
-    return this.inbox.take(topic, payload);
+    return this.parts.inbox.update(topic, payload);
   }
 
   share(topic: string, payload: Uint8Array): Promise<void> {
-    return this.shares.take(topic, payload);
+    return this.parts.inbox.share(topic, payload);
   }
 
   reject(topic: string, error: unknown): void {
-    this.inbox.reject(topic, error);
+    this.parts.inbox.reject(topic, error);
   }
 
   /** The edge follows this model, or followed it. */
   status(message: StatusMessage): void {
-    if (!(this.config.model.id in message.models)) return;
+    if (!(this.id in message.models)) return;
     const member = this.members.status(message);
     if (!member) return;
     this.events.emit('edge', { edge: member.edge, online: member.online, samples: member.samples });
-    this.rounds.advance();
+    this.parts.rounds.advance();
   }
 
   report(report: MetricsMessage): void {
+    const { reporter, rounds } = this.parts;
     this.members.report(report);
     this.events.emit('report', report);
-    const names = { fleet: this.config.fleet, model: this.config.model.id };
-    this.telemetry.write([edgePoint(names, report), ...qualityPoints(names, report)]);
-    if (report.event === 'drift') this.rounds.drifted(report.edge);
-    else this.rounds.advance();
+    reporter.edge(report);
+    if (report.event === 'drift') rounds.drifted(report.edge);
+    else rounds.advance();
+  }
+
+  /** Rolls back, pins or lets go. */
+  async control(asked: Control): Promise<ControlOutcome> {
+    return this.#started ? this.parts.control.carryOut(asked) : { code: 'still-starting' };
   }
 
   async stop(): Promise<void> {
-    await this.rounds.stop();
-    await this.judge.release();
-    await this.calibrator?.release();
+    await this.parts.rounds.stop();
+    await this.parts.release();
   }
 }
 
-/** Unlabelled samples count as one class. */
-const classesOf = ({ classes }: DataSet): readonly string[] => (classes.length > 0 ? classes : ['unlabelled']);
-
-/** Distillation and shared activations teach classes. */
-function requireClasses({ fineTune }: CloudConfig, { classes }: DataSet): void {
-  const { distill, features } = fineTune;
-  if (classes.length === 0 && (distill.weight > 0 || features.samples > 0))
-    throw new ConfigError('fineTune.distill and fineTune.features need data with classes; this has none');
+/** Composes the aggregator of one model from what its rooms offer; nothing is published before it starts. */
+export async function openFleetModel(config: CloudConfig, shared: Shared, log: Logger): Promise<FleetModel> {
+  const { client, topics, signer, telemetry } = shared;
+  const model = config.model.id;
+  await requireEngine(config);
+  const samples = await openReferenceSamples(config, (why) => log.warn({ why }, 'reference recordings'));
+  const { data } = samples.guard;
+  const { registry, head } = await openRegistry(join(config.dataDir, 'models', model), config.model, data);
+  const artifact = await registry.load(head);
+  const disk = await openDisk(config, data);
+  const judging = await openJudging(config, artifact, samples, disk);
+  const { store, records, history } = disk;
+  const { reference, headTuner, aggregator, asked } = judging;
+  const queue = new SerialQueue();
+  const events = new EventLog();
+  const members = new Members();
+  const reporter = new Reporter({ names: { fleet: config.fleet, model }, telemetry, history, log });
+  events.listen(({ type, data: figures }) => {
+    if (type === 'deadline-extended') reporter.withoutQuorum(figures);
+  });
+  const inbox = openInbox({ config, shared, artifact, data, registry, events, reporter, log, ...disk, ...judging });
+  const publisher = new Publisher({
+    client,
+    signer,
+    topics,
+    model,
+    task: {
+      classes: data.classes,
+      simulated: data.simulated,
+      ...(config.data.stream && { stream: streamDigest(config.data.stream) }),
+      ...(asked.published && { share: asked.published }),
+    },
+    wholeBytes: config.publish.wholeBytes,
+    transfer: config.broker.transfer,
+    log,
+  });
+  const common = { config, registry, store, reference, aggregator, members, records, history, events, log };
+  const releases = await Releases.open({
+    ...common,
+    publisher,
+    received: (version, outcome, reception) => reporter.received(version, outcome, reception),
+  });
+  const announce = (state: RoundState): Promise<void> => publisher.round(announcement(state, config));
+  const tools = pipelineTools({
+    ...common,
+    releases,
+    guard: new NegativeTransferGuard(reference, config),
+    announce,
+    closed: (outcome) => reporter.roundClosed(outcome, inbox.counters, artifact.layout.total),
+  });
+  const rounds = new RoundManager({
+    ...common,
+    releases,
+    queue,
+    announce,
+    headTuning: headTuner && new HeadTuning({ ...common, releases, headTuner, given: disk.given }),
+    close: (round) => closeRound(round, tools),
+  });
+  return new FleetModel({
+    config,
+    client,
+    queue,
+    classes: data.classes.length > 0,
+    registry,
+    store,
+    members,
+    history,
+    events,
+    reporter,
+    inbox,
+    publisher,
+    releases,
+    rounds,
+    control: new VersionControl({ registry, releases, events, queue, rounds }),
+    async release() {
+      await reference.release();
+      await headTuner?.release();
+    },
+  });
 }
 
-/** What sites that opt in are asked for, as it is published and as it is checked. */
-function askedFor(
+/** What a model keeps of its rounds, beside the versions. */
+async function openDisk(config: CloudConfig, data: DataSet) {
+  const model = config.model.id;
+  const folder = join(config.dataDir, 'rounds', model);
+  return {
+    folder,
+    store: await RoundStore.open(folder),
+    records: await EdgeRecords.open(folder),
+    history: await History.open(historyPath(config.dataDir, model)),
+    /** What sites gave by opt-in. */
+    given: new ShareStore(join(folder, 'shares'), sharedClasses(data)),
+  };
+}
+
+type Disk = Awaited<ReturnType<typeof openDisk>>;
+
+/** What averages, trains and measures. */
+async function openJudging(
   config: CloudConfig,
   artifact: Artifact,
-  calibrator: Calibrator | undefined,
-): { rows: Asked[]; manifest: { share?: NonNullable<Manifest['share']> } } {
-  const { samples, features } = config.fineTune;
-  const rows: Asked[] = [];
-  if (samples > 0) rows.push({ kind: 'samples', shape: artifact.info.input.shape.slice(1), count: samples });
-  if (calibrator) {
-    const { layer, shape } = calibrator;
-    rows.push({ kind: 'features', shape, count: features.samples, layer });
-  }
-  if (rows.length === 0) return { rows, manifest: {} };
-  const share = {
-    ...(samples > 0 && { samples }),
-    ...(calibrator && { features: { layer: calibrator.layer, samples: features.samples } }),
+  samples: ReferenceSamples,
+  { folder, store, given }: Disk,
+) {
+  const slices = new Slices(artifact, config.strategy.combiner);
+  const reference = await ReferenceSet.create(config, artifact, samples, async () =>
+    config.fineTune.samples > 0 ? given.views('samples', await given.edges('samples')) : [],
+  );
+  const headTuner = await HeadTuner.create(config, artifact);
+  return {
+    slices,
+    reference,
+    headTuner,
+    aggregator: new Aggregator(config, folder, store.references, slices),
+    asked: askedOfSites(config.fineTune, artifact, headTuner),
   };
-  return { rows, manifest: { share } };
 }
 
-/** The cloud ships the model that every edge starts from, so that their weights can be averaged. */
-async function registerInitial(config: CloudConfig, registry: Registry, { data }: View): Promise<void> {
-  const { architecture, file, seed, batch, optimizer } = config.model;
-  const model: ModelProto = file
-    ? parseModel(await readFile(file))
-    : zooModel(architecture, { input: data.shape, classes: data.classes.length, seed });
-  const loss = data.classes.length > 0 ? 'cross-entropy' : 'mse';
-  if (!file && (loss === 'mse') !== (ZOO[architecture]?.loss === 'mse'))
-    throw new ConfigError(
-      loss === 'mse'
-        ? `model ${architecture} tells classes apart, and the data has none: take sensor-autoencoder`
-        : `model ${architecture} rebuilds its input and tells no classes apart: take another, or leave data.stream.classes out`,
-    );
-  const artifact: Artifact = await prepareArtifact(model, {
-    loss,
-    batch,
-    sample: data.shape,
-    optimizer: { type: optimizer },
+interface InboxNeeds extends Disk, Awaited<ReturnType<typeof openJudging>> {
+  readonly config: CloudConfig;
+  readonly shared: Shared;
+  readonly artifact: Artifact;
+  readonly data: DataSet;
+  readonly registry: Registry;
+  readonly events: EventLog;
+  readonly reporter: Reporter;
+  readonly log: Logger;
+}
+
+/** What edges send: it is stored and counted, and events tell of it. */
+function openInbox(needs: InboxNeeds): Inbox {
+  const { config, shared, artifact, data, registry, events, reporter, log } = needs;
+  const { store, records, given, slices, asked } = needs;
+  const { layout } = artifact;
+  const staleness = (sha256: string): number | undefined => registry.staleness(sha256);
+  return new Inbox({
+    keys: shared.keys,
+    log,
+    receipts: new Receipts({
+      topics: shared.topics,
+      client: shared.client,
+      log,
+      refused(refusal) {
+        const { edge, reason, detail } = refusal;
+        if (edge) records.refused(edge, reason);
+        events.emit('rejected', { edge: edge ?? null, reason, detail });
+        reporter.refused(refusal);
+      },
+    }),
+    updates: {
+      model: config.model.id,
+      layout,
+      slices,
+      store,
+      temporal: codecOptions(config.codec).options.temporal === 1,
+      admit: (chunk) => admit(chunk, store, { ...config.rounds, staleness }),
+      accepted({ edge, round, metrics }, bytes) {
+        records.served(edge, true);
+        events.emit('accepted', { round, edge, bytes, float32: layout.total * 4, metrics });
+      },
+    },
+    shares: {
+      classes: sharedClasses(data).length,
+      asked: asked.rows,
+      store: given,
+      isCurrent: (sha256) => [registry.head, registry.canary].some((v) => v?.sha256 === sha256),
+      taken: (edge) => events.emit('shared', { edge }),
+    },
   });
-  const { shape } = artifact.info.output;
-  if (loss === 'cross-entropy' && (shape.length !== 2 || shape[1] !== data.classes.length)) {
-    throw new ConfigError(
-      `model ${file ?? architecture} gives [${shape.slice(1).join(', ')}] outputs a sample; data set ${data.name} has ${data.classes.length} classes`,
-    );
-  }
-  if (loss === 'mse' && shape.join() !== artifact.info.input.shape.join()) {
-    throw new ConfigError(
-      `model ${file ?? architecture} gives [${shape.slice(1).join(', ')}]; without classes it must rebuild its input, [${data.shape.join(', ')}]`,
-    );
-  }
-  await registry.add(artifact, { round: 0, createdAt: Date.now(), metrics: {} });
 }

@@ -55,7 +55,11 @@ const aggregatorIn = (folder: string): Aggregator =>
   new Aggregator({ strategy: {} } as never, folder, new References(folder), {} as Slices);
 
 /** Runs a control box until its log says something. */
-async function served(folder: string, level: 'info' | 'warn', carryOut: (r: object) => Promise<string>): Promise<void> {
+async function served(
+  folder: string,
+  level: 'info' | 'warn',
+  carryOut: Parameters<ControlBox['serve']>[0],
+): Promise<void> {
   let serving: Promise<() => Promise<void>> | undefined;
   await new Promise<void>((done) => {
     serving = new ControlBox(folder).serve(carryOut, { ...log, [level]: () => done() } as typeof log);
@@ -151,7 +155,7 @@ describe('files of release 0.1.0, which carried no number', () => {
     let asked: object | undefined;
     await served(folder, 'info', async (r) => {
       asked = r;
-      return 'done';
+      return { done: true, text: 'done' };
     });
     assert.deepEqual(asked, request);
     assert.deepEqual(jsonOf(folder, `${ID}.answer.json`), { format: 1, done: true, text: 'done' });

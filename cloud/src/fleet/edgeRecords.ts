@@ -1,7 +1,17 @@
 import { join } from 'node:path';
+import type { RejectReason } from '@ecavg/protocol';
 import { StateFile, StateFormat } from '@ecavg/runtime';
 import { z } from 'zod';
 import type { EdgeRecord } from './selection.js';
+
+/** Reasons of refusal that speak against an edge. */
+const BLAMED: ReadonlySet<RejectReason> = new Set<RejectReason>([
+  'payload',
+  'non-finite',
+  'layout-mismatch',
+  'bad-signature',
+  'identity-mismatch',
+]);
 
 const count = z.int().min(0).default(0);
 const recordSchema = z.object({
@@ -53,6 +63,11 @@ export class EdgeRecords {
   served(edge: string, well: boolean): void {
     const r = this.#of(edge);
     this.#records.set(edge, well ? { ...r, sound: r.sound + 1 } : { ...r, unsound: r.unsound + 1 });
+  }
+
+  /** Counts a refused message of an edge, where the reason speaks against the edge and not against the network or the clock. */
+  refused(edge: string, reason: RejectReason): void {
+    if (BLAMED.has(reason)) this.served(edge, false);
   }
 
   /** Share of an edge's updates that were sound, with one of each added (Laplace): 1/2 for an edge that is new. */

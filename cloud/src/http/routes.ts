@@ -1,19 +1,17 @@
-import { ConfigError, type Logger } from '@ecavg/runtime';
+import type { Logger } from '@ecavg/runtime';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import type { TelemetrySink } from '../telemetry/points.js';
-import type { ControlRequest } from '../versions/controlBox.js';
 import type { Access } from './access.js';
 import * as schema from './schema.js';
-import type { ServedModel } from './servedModel.js';
+import { findModel, type ServedModel } from './servedModel.js';
 import { edgeAnswer, modelAnswer, stateAnswer, versionAnswer } from './views.js';
+import { controlAnswer } from './words.js';
 
 export interface RouteParts {
   readonly models: readonly [ServedModel, ...ServedModel[]];
   readonly telemetry: TelemetrySink;
-  /** Carries a command out; throws ConfigError where it can't be. */
-  control(request: ControlRequest): Promise<string>;
 }
 
 const refusals = { 401: schema.errorSchema, 403: schema.errorSchema, 404: schema.errorSchema };
@@ -35,14 +33,12 @@ class Refusal extends Error {
 export function addRoutes(
   plain: FastifyInstance,
   access: Access,
-  { models, telemetry, control }: RouteParts,
+  { models, telemetry }: RouteParts,
   log: Logger,
 ): void {
   const app = plain.withTypeProvider<ZodTypeProvider>();
-  const find = ({ fleet, model }: schema.Which): ServedModel => {
-    const found = models.find(
-      (m) => (fleet ?? m.config.fleet) === m.config.fleet && (model ?? m.config.model.id) === m.config.model.id,
-    );
+  const find = (which: schema.Which): ServedModel => {
+    const found = findModel(models, which);
     if (!found) throw new Refusal(404, 'no such model here: /api/v1/models lists them');
     return found;
   };
@@ -223,14 +219,10 @@ export function addRoutes(
         const { fleet, model } = found.config;
         const { version } = (request.body ?? {}) as z.output<typeof schema.controlSchema>;
         const asked = { fleet, model: model.id, action, ...(version !== undefined && { version }) };
-        try {
-          const text = await control(asked);
-          log.info({ request: asked, by: request.who?.name, answer: text }, 'carried out a command');
-          return { text };
-        } catch (error) {
-          if (!(error instanceof ConfigError)) throw error;
-          throw new Refusal(409, error.message);
-        }
+        const { done, text } = await controlAnswer(() => found.control(asked));
+        if (!done) throw new Refusal(409, text);
+        log.info({ request: asked, by: request.who?.name, answer: text }, 'carried out a command');
+        return { text };
       },
     );
 

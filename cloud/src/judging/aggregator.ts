@@ -11,7 +11,7 @@ import { type Plain, type ServerState, serverStep } from '../aggregation/serverO
 import type { References } from '../inbox/references.js';
 import type { Accepted } from '../inbox/roundStore.js';
 import type { Slices } from '../inbox/slices.js';
-import { Parts } from './parts.js';
+import { Ingredients } from './ingredients.js';
 
 /** A running variance may not fall below this share of what it was: quantised updates could make it negative. */
 const LEAST_VARIANCE = 1e-3;
@@ -48,7 +48,7 @@ export interface Aggregate {
   readonly combined: Combined;
   readonly state: ServerState;
   /** What it was made of, for the guard. */
-  readonly parts: Parts;
+  readonly ingredients: Ingredients;
 }
 
 export interface AggregateOptions {
@@ -88,10 +88,10 @@ export class Aggregator {
     const { weights, state } = serverStep(base.weights, combined.difference, strategy.server, before, plain);
     const variances = base.model.graph ? varianceTensors(base.model.graph) : [];
     for (const name of variances) keepPositive(base.weights, weights, rangeOf(base, name));
-    const parts = new Parts(base, updates, combined, (w) => {
+    const ingredients = new Ingredients(base, updates, combined, (w) => {
       for (const name of variances) keepPositive(base.weights, w, rangeOf(base, name));
     });
-    return { weights, combined, state, parts };
+    return { weights, combined, state, ingredients };
   }
 
   /** Keeps the server's moments for the rounds on version `sha256`; call it before the version is registered. */

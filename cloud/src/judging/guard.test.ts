@@ -10,23 +10,34 @@ import {
   Random,
   zooModel,
 } from '@ecavg/models';
-import { cloudConfigSchema } from '../config.js';
-import { chosenScore, Guard, type Verdict } from './guard.js';
-import { Judge } from './judge.js';
-import { Parts } from './parts.js';
+import { fineTuneSchema, guardSchema, type JudgingConfig, referenceSchema } from './config.js';
+import { chosenScore, NegativeTransferGuard, type Verdict } from './guard.js';
+import { Ingredients } from './ingredients.js';
+import { ReferenceSet } from './reference.js';
+import { openReferenceSamples } from './referenceSamples.js';
 
-const config = (extra: object = {}) =>
-  cloudConfigSchema.parse({ dataDir: 'x', model: { id: 'm' }, guard: { tolerance: 0.01 }, ...extra });
+const config = (extra: { readonly fineTune?: object; readonly guard?: object } = {}): JudgingConfig => ({
+  data: referenceSchema.parse(undefined),
+  fineTune: fineTuneSchema.parse(extra.fineTune),
+  guard: guardSchema.parse(extra.guard ?? { tolerance: 0.01 }),
+  engine: 'ort',
+  threads: 1,
+  model: { seed: 1 },
+});
 
 describe('the guard', () => {
   let artifact: Artifact;
   let good: Float32Array;
-  const judges: Judge[] = [];
+  const references: ReferenceSet[] = [];
   /** Decides on the plain mean of the edges' models, of which each counts the same. */
-  const decide = async (base: Float32Array, edges: readonly Float32Array[], extra: object = {}): Promise<Verdict> => {
+  const decide = async (
+    base: Float32Array,
+    edges: readonly Float32Array[],
+    extra: Parameters<typeof config>[0] = {},
+  ): Promise<Verdict> => {
     const settings = config(extra);
-    const judge = await Judge.create(settings, artifact, await Judge.reference(settings));
-    judges.push(judge);
+    const reference = await ReferenceSet.create(settings, artifact, await openReferenceSamples(settings));
+    references.push(reference);
     const share = 1 / edges.length;
     const differences = edges.map((w) => w.map((v, i) => v - (base[i] as number)));
     const sum = new Float32Array(base.length);
@@ -45,9 +56,10 @@ describe('the guard', () => {
       cosines: differences.map((d) => dot(d, sum) / Math.sqrt(dot(d, d) * dot(sum, sum)) || 0),
       clipped: 0,
     };
-    const parts = new Parts({ ...artifact, weights: base }, updates, combined, () => undefined);
+    const ingredients = new Ingredients({ ...artifact, weights: base }, updates, combined, () => undefined);
     const average = base.map((w, i) => w + (sum[i] as number));
-    return new Guard(judge, settings).decide(base, average, parts, 1);
+    const fineTune = await reference.fineTuning(ingredients, 1);
+    return new NegativeTransferGuard(reference, settings).decide({ round: 1, base, average, ingredients, fineTune });
   };
   const noisy = (w: Float32Array, scale: number, seed: number): Float32Array => {
     const random = new Random(seed, 'damage');
@@ -72,7 +84,7 @@ describe('the guard', () => {
     await trainer.release();
   });
   after(async () => {
-    for (const j of judges) await j.release();
+    for (const j of references) await j.release();
   });
 
   test('takes the better of average and fine-tuned', async () => {
@@ -163,9 +175,9 @@ describe('the guard', () => {
     assert.equal(verdict.attempts[0].fineTuned, undefined);
   });
 
-  test('the samples it tunes on and judges on are disjoint, and none is an edge’s', async () => {
+  test('the samples it tunes on and references on are disjoint, and none is an edge’s', async () => {
     const { split } = openData(config().data);
-    const { tuning, guard } = await Judge.reference(config());
+    const { tuning, guard } = await openReferenceSamples(config());
     const all = [...tuning.indices, ...guard.indices, ...split.train, ...split.test];
     assert.equal(new Set(all).size, all.length);
   });

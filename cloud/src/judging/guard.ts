@@ -1,7 +1,7 @@
 import type { Evaluation } from '@ecavg/models';
 import type { GuardConfig, Seeded } from './config.js';
-import type { Judge } from './judge.js';
-import type { Part, Parts } from './parts.js';
+import type { Ingredient, Ingredients } from './ingredients.js';
+import type { FineTune, ReferenceSet } from './reference.js';
 
 /** How a candidate was made: the aggregate as it is, or mended by one of the ladder's rungs. */
 export type Rung = 'aggregate' | 'realigned' | 'left-out' | 'shrunk';
@@ -51,10 +51,26 @@ export function chosenScore({ decision, attempts, previous }: Verdict): Evaluati
 /** Times the median length from which on an update is an outlier. */
 const OUTLIER = 3;
 
+/** What a round brought, to be decided on. */
+export interface Proposal {
+  readonly round: number;
+  /** Weights of the version in force, and of the aggregate: `layout.total` values each. */
+  readonly base: Float32Array;
+  readonly average: Float32Array;
+  readonly ingredients: Ingredients;
+  readonly fineTune: FineTune;
+}
+
 interface Candidate {
   readonly rung: Rung;
   readonly leftOut: readonly string[];
   readonly weights: Float32Array;
+}
+
+/** What has been measured of a proposal so far. */
+interface Measured {
+  readonly previous: Evaluation;
+  readonly attempts: readonly Attempt[];
 }
 
 /**
@@ -62,36 +78,37 @@ interface Candidate {
  * previous version by more than the tolerance. Then averaging did harm, and a ladder of mends is climbed until one holds: match the
  * edges' hidden units and average again; leave out the worst contributors; go a shorter way from the base; keep the previous version.
  */
-export class Guard {
+export class NegativeTransferGuard {
   constructor(
-    private readonly judge: Judge,
+    private readonly reference: ReferenceSet,
     private readonly config: Seeded & { readonly guard: GuardConfig },
   ) {}
 
-  async decide(base: Float32Array, average: Float32Array, parts: Parts, round: number): Promise<Verdict> {
-    const { judge } = this;
-    const previous = await judge.evaluate(base);
+  async decide(proposal: Proposal): Promise<Verdict> {
+    const { reference } = this;
+    const previous = await reference.evaluate(proposal.base);
     const attempts: Attempt[] = [];
-    const tune = await judge.lesson(parts, round);
-    for await (const { rung, leftOut, weights } of this.#candidates(base, average, parts, previous, round)) {
-      const score = await judge.evaluate(weights);
-      const tuned = await tune(weights);
-      const fineTuned = tuned && (await judge.evaluate(tuned));
+    for await (const { rung, leftOut, weights } of this.#candidates(proposal, previous)) {
+      const score = await reference.evaluate(weights);
+      const tuned = await proposal.fineTune(weights);
+      const fineTuned = tuned && (await reference.evaluate(tuned));
       const useTuned = tuned !== undefined && fineTuned !== undefined && fineTuned.accuracy >= score.accuracy;
       attempts.push({ rung, leftOut, average: score, fineTuned });
       if (this.#harms(useTuned ? fineTuned : score, previous)) continue;
-      const decision = useTuned ? 'fine-tuned' : 'average';
-      return this.#verdict(decision, useTuned ? tuned : weights, { base, average, parts, previous, attempts });
+      const made = useTuned
+        ? { decision: 'fine-tuned' as const, weights: tuned }
+        : { decision: 'average' as const, weights };
+      return this.#verdict(made, proposal, { previous, attempts });
     }
-    return this.#verdict('kept-previous', undefined, { base, average, parts, previous, attempts });
+    return this.#verdict({ decision: 'kept-previous', weights: undefined }, proposal, { previous, attempts });
   }
 
   /** The average with the better of two sets of statistics: as they were averaged, or taken anew from data. */
-  async #settled(average: Float32Array, round: number): Promise<Float32Array> {
-    const { judge } = this;
-    if (!judge.hasStatistics) return average;
-    const fresh = await judge.refresh(average, round);
-    const [before, after] = [await judge.evaluate(average), await judge.evaluate(fresh)];
+  async #withBetterStatistics({ average, round }: Proposal): Promise<Float32Array> {
+    const { reference } = this;
+    if (!reference.hasStatistics) return average;
+    const fresh = await reference.refresh(average, round);
+    const [before, after] = [await reference.evaluate(average), await reference.evaluate(fresh)];
     return after.accuracy > before.accuracy ? fresh : average;
   }
 
@@ -99,22 +116,17 @@ export class Guard {
     return !(score.accuracy >= previous.accuracy - this.config.guard.tolerance) || !Number.isFinite(score.loss);
   }
 
-  async *#candidates(
-    base: Float32Array,
-    average: Float32Array,
-    parts: Parts,
-    previous: Evaluation,
-    round: number,
-  ): AsyncGenerator<Candidate, void> {
-    yield { rung: 'aggregate', leftOut: [], weights: await this.#settled(average, round) };
+  async *#candidates(proposal: Proposal, previous: Evaluation): AsyncGenerator<Candidate, void> {
+    const { base, average, ingredients, round } = proposal;
+    yield { rung: 'aggregate', leftOut: [], weights: await this.#withBetterStatistics(proposal) };
     const { ladder } = this.config.guard;
     if (ladder.includes('realign')) {
-      const weights = await parts.realigned(this.config.model.seed + round);
-      if (weights) yield { rung: 'realigned', leftOut: [], weights: await this.judge.refresh(weights, round) };
+      const weights = await ingredients.realigned(this.config.model.seed + round);
+      if (weights) yield { rung: 'realigned', leftOut: [], weights: await this.reference.refresh(weights, round) };
     }
     let [best, leftOut]: [Float32Array, string[]] = [average, []];
     if (ladder.includes('leave-out')) {
-      const left = await this.#worst(parts, previous);
+      const left = await this.#withoutWorst(ingredients, previous);
       if (left) {
         [best, leftOut] = [left.weights, left.leftOut];
         yield { rung: 'left-out', ...left };
@@ -130,19 +142,22 @@ export class Guard {
    * Leaves out, one after another, the edge without whom the others do best, until they do no harm or it helps no more;
    * never half of them.
    */
-  async #worst(parts: Parts, previous: Evaluation): Promise<{ leftOut: string[]; weights: Float32Array } | undefined> {
-    const counted = parts.edges.filter((e) => e.share > 0);
-    const limit = OUTLIER * median(counted.map((e) => e.norm));
+  async #withoutWorst(
+    ingredients: Ingredients,
+    previous: Evaluation,
+  ): Promise<{ leftOut: string[]; weights: Float32Array } | undefined> {
+    const counted = ingredients.edges.filter((e) => e.share > 0);
+    const limit = OUTLIER * upperMedian(counted.map((e) => e.norm));
     // One that is far too long drags the aggregate with it, so that its cosine looks good: the longest of these come first.
-    const excess = ({ norm }: Part): number => (norm > limit ? norm : 0);
+    const excess = ({ norm }: Ingredient): number => (norm > limit ? norm : 0);
     const suspects = [...counted].sort((a, b) => excess(b) - excess(a) || a.cosine - b.cosine);
     const left = new Set<string>();
     let best: { score: Evaluation; weights: Float32Array } | undefined;
     while (2 * (left.size + 1) < counted.length && !(best && !this.#harms(best.score, previous))) {
       let found: { edge: string; score: Evaluation; weights: Float32Array } | undefined;
       for (const { edge } of suspects.filter((s) => !left.has(s.edge)).slice(0, this.config.guard.suspects)) {
-        const weights = await parts.without(new Set([...left, edge]));
-        const score = await this.judge.evaluate(weights);
+        const weights = await ingredients.without(new Set([...left, edge]));
+        const score = await this.reference.evaluate(weights);
         if (!found || score.accuracy > found.score.accuracy) found = { edge, score, weights };
       }
       if (!found || (best && found.score.accuracy <= best.score.accuracy)) break;
@@ -156,25 +171,24 @@ export class Guard {
     let best: { accuracy: number; weights: Float32Array } | undefined;
     for (const part of [1 / 2, 1 / 4, 1 / 8]) {
       const weights = between(base, far, part);
-      const { accuracy, loss } = await this.judge.evaluate(weights);
+      const { accuracy, loss } = await this.reference.evaluate(weights);
       if (Number.isFinite(loss) && (!best || accuracy > best.accuracy)) best = { accuracy, weights };
     }
     return best?.weights;
   }
 
   async #verdict(
-    decision: Verdict['decision'],
-    weights: Float32Array | undefined,
-    seen: { base: Float32Array; average: Float32Array; parts: Parts; previous: Evaluation; attempts: Attempt[] },
+    made: Pick<Verdict, 'decision' | 'weights'>,
+    { base, average, ingredients }: Proposal,
+    { previous, attempts }: Measured,
   ): Promise<Verdict> {
-    const { base, average, parts, previous } = seen;
-    const [first, ...others] = seen.attempts as [Attempt, ...Attempt[]];
+    const [first, ...others] = attempts as [Attempt, ...Attempt[]];
     const candidate = Math.max(first.average.accuracy, first.fineTuned?.accuracy ?? 0);
-    const best = await this.#bestEdge(parts);
-    const middle = await this.judge.evaluate(between(base, average, 0.5));
-    const cosines = parts.edges.map((e) => e.cosine);
-    const norms = parts.edges.map((e) => e.norm);
-    const limit = OUTLIER * median(norms);
+    const best = await this.#bestEdge(ingredients);
+    const middle = await this.reference.evaluate(between(base, average, 0.5));
+    const cosines = ingredients.edges.map((e) => e.cosine);
+    const norms = ingredients.edges.map((e) => e.norm);
+    const limit = OUTLIER * upperMedian(norms);
     const indicators: Indicators = {
       overPrevious: candidate - previous.accuracy,
       overBestEdge: best === undefined ? undefined : candidate - best,
@@ -183,15 +197,15 @@ export class Guard {
       normOutliers: norms.filter((n) => n > limit).length,
       lossBarrier: middle.loss - (previous.loss + first.average.loss) / 2,
     };
-    return { decision, weights, previous, attempts: [first, ...others], indicators };
+    return { ...made, previous, attempts: [first, ...others], indicators };
   }
 
   /** Accuracy of the best of the edges that count most. */
-  async #bestEdge(parts: Parts): Promise<number | undefined> {
-    const most = [...parts.edges].sort((a, b) => b.share - a.share).slice(0, this.config.guard.measured);
+  async #bestEdge(ingredients: Ingredients): Promise<number | undefined> {
+    const most = [...ingredients.edges].sort((a, b) => b.share - a.share).slice(0, this.config.guard.measured);
     let best: number | undefined;
     for (const { edge } of most) {
-      const { accuracy } = await this.judge.evaluate(await parts.of(edge));
+      const { accuracy } = await this.reference.evaluate(await ingredients.modelOf(edge));
       best = Math.max(best ?? 0, accuracy);
     }
     return best;
@@ -201,4 +215,5 @@ export class Guard {
 const between = (a: Float32Array, b: Float32Array, t: number): Float32Array =>
   a.map((v, i) => v + t * ((b[i] as number) - v));
 
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
+/** The middle value; of an even number of values the larger one of the two in the middle. */
+const upperMedian = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;

@@ -24,12 +24,13 @@ import {
   type Service,
   writeDurable,
 } from '@ecavg/runtime';
-import { cloudConfigSchema } from '../config.js';
+import { strategySchema } from '../aggregation/config.js';
 import { EdgeKeys } from '../fleet/edgeKeys.js';
 import { Members } from '../fleet/members.js';
+import { Inbox } from '../inbox/inbox.js';
+import { Receipts } from '../inbox/receipts.js';
 import { RoundStore } from '../inbox/roundStore.js';
 import { Slices } from '../inbox/slices.js';
-import { Inbox } from '../inbox/updates.js';
 import { Aggregator } from '../judging/aggregator.js';
 import { Publisher } from '../versions/publisher.js';
 import type { Version } from '../versions/registry.js';
@@ -197,33 +198,29 @@ class Region {
     const difference = manifest.difference && (await fetch(manifest.difference));
     if (before && before.artifact.layout.hash !== artifact.layout.hash)
       throw new Error('the model has another layout now: start this aggregator again');
-    const central = cloudConfigSchema.parse({
-      dataDir: config.dataDir,
-      model: { id: config.model.id },
-      strategy: { clip: 0 },
-    });
-    const slices = new Slices(artifact, central.strategy.combiner);
+    const strategy = strategySchema.parse({ clip: 0 });
+    const slices = new Slices(artifact, strategy.combiner);
     const folder = join(config.dataDir, 'rounds', config.model.id);
     this.#following = {
       manifest,
       artifact,
-      aggregator: new Aggregator(central, folder, store.references, slices),
+      aggregator: new Aggregator({ strategy }, folder, store.references, slices),
       inbox: before?.inbox ?? this.#makeInbox(artifact, slices, store),
     };
-    this.#publisher ??= new Publisher(
-      this.#client,
-      this.signer,
-      this.#topics,
-      config.model.id,
-      {
+    this.#publisher ??= new Publisher({
+      client: this.#client,
+      signer: this.signer,
+      topics: this.#topics,
+      model: config.model.id,
+      task: {
         classes: manifest.classes,
         simulated: manifest.simulatedData,
         ...(manifest.stream !== undefined && { stream: manifest.stream }),
       },
-      config.publish.wholeBytes,
-      config.broker.transfer,
+      wholeBytes: config.publish.wholeBytes,
+      transfer: config.broker.transfer,
       log,
-    );
+    });
     await this.#publisher.version(asVersion(manifest), artifact, before && asVersion(before.manifest), difference);
     log.info({ version: manifest.version }, 'passed on a version');
     this.#tell();
@@ -238,12 +235,15 @@ class Region {
 
   #makeInbox(artifact: Artifact, slices: Slices, store: RoundStore): Inbox {
     const { config, log } = this;
-    return new Inbox(
-      {
+    return new Inbox({
+      receipts: new Receipts({ topics: this.#topics, client: this.#client, log }),
+      keys: new EdgeKeys(join(config.dataDir, 'keys'), config.enrolment.mode),
+      log,
+      updates: {
         model: config.model.id,
-        topics: this.#topics,
         layout: artifact.layout,
         slices,
+        store,
         temporal: true,
         admit: ({ round, base }) => {
           const open = store.state;
@@ -252,13 +252,9 @@ class Region {
           if (open.base.sha256 !== base)
             throw new ProtocolError('base-mismatch', `update to base ${base.slice(0, 12)}`);
         },
+        accepted: () => this.#advance(),
       },
-      store,
-      new EdgeKeys(join(config.dataDir, 'keys'), config.enrolment.mode),
-      this.#client,
-      { accepted: async () => this.#advance(), rejected: () => undefined },
-      log,
-    );
+    });
   }
 
   async #onRound(round: RoundMessage): Promise<void> {
@@ -388,7 +384,7 @@ class Region {
     const { inbox } = this.#following ?? {};
     try {
       const address = parseEdgeTopic(this.#topics, topic);
-      if (address.kind === 'update') await inbox?.take(topic, payload);
+      if (address.kind === 'update') await inbox?.update(topic, payload);
       else if (address.kind === 'enrol') await inbox?.enrol(topic, payload);
       else if (address.kind === 'status') {
         const status = decodeMessage('status', payload);

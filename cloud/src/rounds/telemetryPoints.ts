@@ -1,12 +1,11 @@
 import type { MetricsMessage } from '@ecavg/protocol';
-import type { InboxCounters } from '../inbox/updates.js';
+import type { InboxCounters } from '../inbox/receipts.js';
 import { chosenScore } from '../judging/guard.js';
 import { finiteFields, type Point } from '../telemetry/points.js';
 import type { Reception } from '../versions/canary.js';
-import type { RoundRecord } from './history.js';
-import type { RoundOutcome } from './rounds.js';
+import type { RoundOutcome } from './outcome.js';
 
-interface Names {
+export interface Names {
   readonly fleet: string;
   readonly model: string;
 }
@@ -73,55 +72,6 @@ export function roundPoints(names: Names, outcome: RoundOutcome, wire: InboxCoun
     at,
   };
   return [round, model, total, guard];
-}
-
-/** What logs and events say of a closed round. */
-export function roundFigures({ state, updates, verdict, version, seconds }: RoundOutcome) {
-  const [first] = verdict.attempts;
-  return {
-    round: state.round,
-    decision: verdict.decision,
-    version,
-    accepted: updates.map((h) => h.edge),
-    participants: state.participants,
-    previous: verdict.previous.accuracy,
-    average: first.average.accuracy,
-    fineTuned: first.fineTuned?.accuracy ?? null,
-    accuracy: chosenScore(verdict).accuracy,
-    attempts: verdict.attempts.map(({ rung, leftOut, average, fineTuned }) => ({
-      rung,
-      leftOut,
-      average: average.accuracy,
-      fineTuned: fineTuned?.accuracy ?? null,
-    })),
-    indicators: verdict.indicators,
-    seconds,
-  };
-}
-
-/** What is remembered of a closed round. */
-export function roundRecord(
-  { indicators: _, previous, average, accuracy, ...figures }: ReturnType<typeof roundFigures>,
-  bytes: number,
-  float32Bytes: number,
-): RoundRecord {
-  const finite = (value: number | null): number | null => (Number.isFinite(value) ? value : null);
-  return {
-    ...figures,
-    at: Date.now(),
-    previous: finite(previous),
-    average: finite(average),
-    fineTuned: finite(figures.fineTuned),
-    accuracy: finite(accuracy),
-    attempts: figures.attempts.map((a) => ({
-      rung: a.rung,
-      leftOut: [...a.leftOut],
-      average: finite(a.average),
-      fineTuned: finite(a.fineTuned),
-    })),
-    bytes,
-    float32Bytes,
-  };
 }
 
 /** What the edges made of a version. */

@@ -19,7 +19,7 @@ describe('commands to a running cloud', () => {
     const end = await new ControlBox(folder).serve(async (r) => {
       seen.push(r);
       if (r.action === 'pin') throw new Error('not now');
-      return 'done';
+      return { done: true, text: 'done' };
     }, log);
     assert.deepEqual(await new ControlBox(folder).ask(request, 20_000), { done: true, text: 'done' });
     const refused = await new ControlBox(folder).ask({ ...request, action: 'pin' }, 20_000);
@@ -43,7 +43,7 @@ describe('commands to a running cloud', () => {
         .serve(async (r) => {
           seen.push(r);
           resolve();
-          return 'done';
+          return { done: true, text: 'done' };
         }, log)
         .then((end) => carried.then(end));
     });

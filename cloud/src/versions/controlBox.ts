@@ -16,8 +16,11 @@ const requestSchema = z.object({
   version: z.int().min(1).optional(),
 });
 export type ControlRequest = z.output<typeof requestSchema>;
+/** The same, where it is known which model is meant. */
+export type Control = Pick<ControlRequest, 'action' | 'version'>;
 
 const answerSchema = z.object({ done: z.boolean(), text: z.string() });
+/** What came of it, in words for people. */
 export type ControlAnswer = z.output<typeof answerSchema>;
 
 const requestFormat = new StateFormat({
@@ -46,6 +49,8 @@ const REQUEST = '.request.json';
 const ANSWER = '.answer.json';
 /** Some file systems tell of no changes. */
 const LOOK_MS = 5000;
+
+type CarryOut = (request: ControlRequest) => Promise<ControlAnswer>;
 
 /**
  * Commands from the command line to a running cloud, as files in its data folder: who may write there may command. A
@@ -78,7 +83,7 @@ export class ControlBox {
   }
 
   /** Carries out what was and will be asked, one after another; returns the way to stop. */
-  async serve(carryOut: (request: ControlRequest) => Promise<string>, log: Logger): Promise<() => Promise<void>> {
+  async serve(carryOut: CarryOut, log: Logger): Promise<() => Promise<void>> {
     await mkdir(this.folder, { recursive: true });
     const changed = new Changes(this.folder);
     let stopped = false;
@@ -99,19 +104,19 @@ export class ControlBox {
     };
   }
 
-  async #look(carryOut: (request: ControlRequest) => Promise<string>, log: Logger): Promise<void> {
+  async #look(carryOut: CarryOut, log: Logger): Promise<void> {
     for (const name of (await readdir(this.folder)).sort().filter((n) => n.endsWith(REQUEST))) {
       const file = new StateFile(join(this.folder, name), requestFormat);
       let answer: ControlAnswer;
       try {
         const request = await file.read();
         if (!request) continue;
-        answer = { done: true, text: await carryOut(request) };
-        log.info({ request, answer: answer.text }, 'carried out a command');
+        answer = await carryOut(request);
+        if (answer.done) log.info({ request, answer: answer.text }, 'carried out a command');
       } catch (error) {
         answer = { done: false, text: (error as Error).message };
-        log.warn({ request: name, detail: answer.text }, 'a command was refused');
       }
+      if (!answer.done) log.warn({ request: name, detail: answer.text }, 'a command was refused');
       await new StateFile(join(this.folder, name.replace(REQUEST, ANSWER)), answerFormat).write(answer);
       await file.remove();
     }

@@ -27,6 +27,18 @@ export interface TaskInfo {
   readonly share?: Manifest['share'];
 }
 
+export interface PublisherParts {
+  readonly client: MqttClient;
+  readonly signer: Signer;
+  readonly topics: Topics;
+  readonly model: string;
+  readonly task: TaskInfo;
+  /** A model of at most this size is also published in one message. */
+  readonly wholeBytes: number;
+  readonly transfer: BrokerConfig['transfer'];
+  readonly log: Logger;
+}
+
 interface Published {
   readonly body: Unsigned<Manifest>;
   readonly artifact: Artifact;
@@ -41,17 +53,8 @@ export class Publisher {
   #round: Unsigned<RoundMessage> | undefined;
   readonly #flow: Flow;
 
-  constructor(
-    private readonly client: MqttClient,
-    private readonly signer: Signer,
-    private readonly topics: Topics,
-    private readonly model: string,
-    private readonly task: TaskInfo,
-    private readonly wholeBytes: number,
-    private readonly transfer: BrokerConfig['transfer'],
-    private readonly log: Logger,
-  ) {
-    this.#flow = new Flow(client, transfer);
+  constructor(private readonly parts: PublisherParts) {
+    this.#flow = new Flow(parts.client, parts.transfer);
   }
 
   /**
@@ -90,7 +93,7 @@ export class Publisher {
     const canary = this.#canary;
     this.#canary = undefined;
     if (!canary) return;
-    await this.#retain(this.topics.canary(this.model), new Uint8Array());
+    await this.#retain(this.parts.topics.canary(this.parts.model), new Uint8Array());
     const { infer, difference } = canary.body;
     if (infer.sha256 === this.#version?.body.infer.sha256) return;
     await this.#clear(infer);
@@ -99,7 +102,7 @@ export class Publisher {
 
   async round(round: Unsigned<RoundMessage>): Promise<void> {
     this.#round = round;
-    await this.#retain(this.topics.round(this.model), encodeSigned('round', round, this.signer));
+    await this.#retain(this.parts.topics.round(this.parts.model), encodeSigned('round', round, this.parts.signer));
   }
 
   /** Says everything again: a broker that restarted may have lost what it retained. */
@@ -111,8 +114,8 @@ export class Publisher {
 
   #published(version: Version, artifact: Artifact, difference: Uint8Array | undefined): Published {
     const body = {
-      fleet: this.topics.fleet,
-      model: this.model,
+      fleet: this.parts.topics.fleet,
+      model: this.parts.model,
       version: version.version,
       parent: version.parent,
       round: version.round,
@@ -122,11 +125,11 @@ export class Publisher {
       ...(difference && version.difference && { difference: { ...version.difference, ...this.#ref(difference) } }),
       layout: artifact.layout.hash,
       input: artifact.info.input.shape.slice(1),
-      classes: [...this.task.classes],
-      simulatedData: this.task.simulated,
+      classes: [...this.parts.task.classes],
+      simulatedData: this.parts.task.simulated,
       metrics: version.metrics,
-      ...(this.task.stream && { stream: this.task.stream }),
-      ...(this.task.share && { share: this.task.share }),
+      ...(this.parts.task.stream && { stream: this.parts.task.stream }),
+      ...(this.parts.task.share && { share: this.parts.task.share }),
     };
     return { body, artifact, difference };
   }
@@ -140,7 +143,10 @@ export class Publisher {
   async #sendCanary(): Promise<void> {
     if (!this.#canary) return;
     await this.#sendBlobs(this.#canary);
-    await this.#retain(this.topics.canary(this.model), encodeSigned('manifest', this.#canary.body, this.signer));
+    await this.#retain(
+      this.parts.topics.canary(this.parts.model),
+      encodeSigned('manifest', this.#canary.body, this.parts.signer),
+    );
   }
 
   async #sendVersion(): Promise<void> {
@@ -148,31 +154,39 @@ export class Publisher {
     const { body, artifact } = this.#version;
     // What was on trial is there already.
     if (body.infer.sha256 !== this.#canary?.body.infer.sha256) await this.#sendBlobs(this.#version);
-    await this.#retain(this.topics.manifest(this.model), encodeSigned('manifest', body, this.signer));
+    await this.#retain(this.parts.topics.manifest(this.parts.model), encodeSigned('manifest', body, this.parts.signer));
     const { length } = artifact.infer;
-    if (length > this.wholeBytes) return;
-    if (length + ENVELOPE < this.#flow.maximumPacket) await this.#retain(this.topics.onnx(this.model), artifact.infer);
+    if (length > this.parts.wholeBytes) return;
+    if (length + ENVELOPE < this.#flow.maximumPacket)
+      await this.#retain(this.parts.topics.onnx(this.parts.model), artifact.infer);
     else
-      this.log.warn({ bytes: length }, 'the broker takes no message that large: sensors can not get the model in one');
+      this.parts.log.warn(
+        { bytes: length },
+        'the broker takes no message that large: sensors can not get the model in one',
+      );
   }
 
   #ref(blob: Uint8Array): BlobRef {
-    return blobRef(blob, this.transfer.chunkBytes);
+    return blobRef(blob, this.parts.transfer.chunkBytes);
   }
 
   async #sendChunks(ref: BlobRef, blob: Uint8Array): Promise<void> {
     const chunks = splitBlob(blob, ref.chunkBytes);
-    await Promise.all(chunks.map((data, i) => this.#retain(this.topics.chunk(this.model, ref.sha256, i), data)));
+    await Promise.all(
+      chunks.map((data, i) => this.#retain(this.parts.topics.chunk(this.parts.model, ref.sha256, i), data)),
+    );
   }
 
   async #clear(ref: BlobRef): Promise<void> {
     const indices = [...Array(chunkCount(ref)).keys()];
-    await Promise.all(indices.map((i) => this.#retain(this.topics.chunk(this.model, ref.sha256, i), new Uint8Array())));
+    await Promise.all(
+      indices.map((i) => this.#retain(this.parts.topics.chunk(this.parts.model, ref.sha256, i), new Uint8Array())),
+    );
   }
 
   /** Waits for the broker's acknowledgement; while the broker is away, `repeat` will say it on reconnecting. */
   async #retain(topic: string, payload: Uint8Array): Promise<void> {
-    if (!this.client.connected) return;
+    if (!this.parts.client.connected) return;
     await this.#flow.send(topic, payload, { retain: true });
   }
 }

@@ -5,10 +5,10 @@ import type { ServerState } from '../aggregation/serverOptimizer.js';
 import type { EventLog } from '../fleet/events.js';
 import type { Members } from '../fleet/members.js';
 import type { Aggregator } from '../judging/aggregator.js';
-import type { Judge } from '../judging/judge.js';
+import type { ReferenceSet } from '../judging/reference.js';
 import { drawCanaries, objection, type Reception, receptionOf } from './canary.js';
 import type { CanaryConfig, PublishConfig } from './config.js';
-import { nextVersion } from './difference.js';
+import { type Difference, nextVersion } from './difference.js';
 import type { Publisher } from './publisher.js';
 import type { Registry, Version } from './registry.js';
 
@@ -23,7 +23,7 @@ export interface ReleaseSettings {
 export interface ReleaseParts {
   readonly config: ReleaseSettings;
   readonly registry: Registry;
-  readonly judge: Judge;
+  readonly reference: ReferenceSet;
   readonly aggregator: Aggregator;
   readonly publisher: Publisher;
   readonly members: Members;
@@ -50,28 +50,34 @@ interface Pending {
   /** Who is to report; undefined: everybody online. */
   readonly edges: readonly string[] | undefined;
   readonly until: number;
-  readonly timer: NodeJS.Timeout;
+}
+
+/** A version that is in the registry, and has to be published. */
+export interface Registered {
+  readonly version: Version;
+  readonly artifact: Artifact;
+  readonly difference: Difference;
+  /** In force before it. */
+  readonly previous: Version | undefined;
 }
 
 /** How a version comes into force: coded, registered, tried by some edges where that is wanted, published, taken back. */
 export class Releases {
   #current: Artifact;
+  /** Whose reports are waited for. */
   #pending: Pending | undefined;
-  #stopped = false;
 
   private constructor(
     private readonly parts: ReleaseParts,
     current: Artifact,
-    /** Called when a wait is over. */
-    private readonly wake: () => void,
   ) {
     this.#current = current;
   }
 
-  static async open(parts: ReleaseParts, wake: () => void): Promise<Releases> {
+  static async open(parts: ReleaseParts): Promise<Releases> {
     const { head } = parts.registry;
     if (!head) throw new Error('the registry has no version in force');
-    return new Releases(parts, await parts.registry.load(head), wake);
+    return new Releases(parts, await parts.registry.load(head));
   }
 
   /** The version in force. */
@@ -90,21 +96,23 @@ export class Releases {
     this.#await(canary.version, canary.canary.edges, canary.canary.until - Date.now());
   }
 
-  stop(): void {
-    this.#stopped = true;
-    clearTimeout(this.#pending?.timer);
-  }
-
   /** Makes judged weights the next version, as the edges will decode it: for everybody, or on trial first. */
   async release(candidate: Candidate): Promise<Version> {
-    const { registry, judge, config, log, aggregator, publisher, members, events } = this.parts;
+    const registered = await this.register(candidate);
+    await this.publish(registered);
+    return registered.version;
+  }
+
+  /** Codes judged weights as the step from the version in force, and writes what the edges will decode to the registry. */
+  async register(candidate: Candidate): Promise<Registered> {
+    const { registry, reference, config, log, aggregator, members } = this.parts;
     let { score } = candidate;
     const next = await nextVersion(
       this.#current,
       candidate.weights,
       PRESETS[config.publish.difference],
       async (decoded) => {
-        score = await judge.evaluate(decoded);
+        score = await reference.evaluate(decoded);
         return score.accuracy >= candidate.score.accuracy - CODING_LOSS;
       },
     );
@@ -112,42 +120,54 @@ export class Releases {
     const { artifact, difference } = next;
     const [bytes, whole] = [difference.payload.length, artifact.infer.length];
     log.debug({ round: candidate.round, bytes, whole, lossless: next.lossless }, 'coded the difference');
-    const waitSeconds = config.canary.share > 0 ? config.canary.waitSeconds : config.rounds.settleSeconds;
     const number = (registry.newest?.version ?? 0) + 1;
     const edges = config.canary.share > 0 ? drawCanaries(members.online, config.canary.share, number) : [];
     const about = {
       round: candidate.round,
       createdAt: Date.now(),
       metrics: { accuracy: score.accuracy, loss: score.loss, ...candidate.metrics, differenceBytes: bytes },
-      ...(edges.length > 0 && { canary: { edges, until: Date.now() + waitSeconds * 1000 } }),
+      ...(edges.length > 0 && { canary: { edges, until: Date.now() + this.#waitMs } }),
     };
     await aggregator.keep(artifact.sha256, candidate.moments);
     const previous = registry.head;
     const version = await registry.add(artifact, about, difference);
     await aggregator.prune([this.#current.sha256, artifact.sha256]);
+    if (!version.canary) this.#current = artifact;
+    return { version, artifact, difference, previous };
+  }
+
+  /** Sends a registered version to everybody, or to those that try it. */
+  async publish({ version, artifact, difference, previous }: Registered): Promise<void> {
+    const { publisher, events, log } = this.parts;
     if (version.canary) {
+      const { edges } = version.canary;
       log.info({ version: version.version, edges }, 'the version is on trial');
       events.emit('canary-started', { version: version.version, edges });
       await publisher.canary(version, artifact, difference.payload, edges);
-      this.#await(version.version, edges, waitSeconds * 1000);
-      return version;
+      this.#await(version.version, edges, this.#waitMs);
+    } else {
+      await publisher.version(version, artifact, previous, difference.payload);
+      this.#await(version.version, undefined, this.#waitMs);
     }
-    this.#current = artifact;
-    await publisher.version(version, artifact, previous, difference.payload);
-    this.#await(version.version, undefined, waitSeconds * 1000);
-    return version;
   }
 
-  /** True once nothing stands against the next round: the edges have reported on the last version, or the wait is over. */
-  async settled(): Promise<boolean> {
+  get #waitMs(): number {
+    const { canary, rounds } = this.parts.config;
+    return 1000 * (canary.share > 0 ? canary.waitSeconds : rounds.settleSeconds);
+  }
+
+  /**
+   * Looks whether the edges have reported on the last version, or the wait for them is over, and decides on one that is on trial.
+   * @returns ms that are left to wait at most; 0 where nothing stands against the next round.
+   */
+  async settle(): Promise<number> {
     const pending = this.#pending;
-    if (!pending) return true;
+    if (!pending) return 0;
     const { members, config } = this.parts;
     const wanted = pending.edges ?? members.online;
     const reports = members.reportsOn(pending.version).filter((r) => pending.edges?.includes(r.edge) ?? true);
     const has = new Set(reports.map((r) => r.edge));
-    if (wanted.some((e) => !has.has(e)) && Date.now() < pending.until) return false;
-    clearTimeout(pending.timer);
+    if (wanted.some((e) => !has.has(e)) && Date.now() < pending.until) return this.#left;
     this.#pending = undefined;
     const reception = receptionOf(reports, config.canary);
     if (pending.edges) await this.#decide(pending.version, reception);
@@ -155,13 +175,23 @@ export class Releases {
       this.parts.received(pending.version, 'published', reception);
       this.parts.events.emit('received', { version: pending.version, outcome: 'published', ...reception });
     }
-    return this.#pending === undefined;
+    return this.#left;
+  }
+
+  /** ms that are left to wait; 0 where nothing is waited for. */
+  get #left(): number {
+    return this.#pending ? Math.min(Math.max(1, this.#pending.until - Date.now()), this.#longest) : 0;
+  }
+
+  /** A clock that was set back must not make a wait longer than it can be. */
+  get #longest(): number {
+    const { canary, rounds } = this.parts.config;
+    return 1000 * Math.max(canary.waitSeconds, rounds.settleSeconds);
   }
 
   /** Brings an earlier version back, for everybody, as a new one. Throws ConfigError where it is not kept. */
   async restore(number: number): Promise<Version> {
     const { registry, publisher, events, log } = this.parts;
-    clearTimeout(this.#pending?.timer);
     this.#pending = undefined;
     const before = this.#head();
     const version = await registry.restore(number, Date.now());
@@ -208,13 +238,6 @@ export class Releases {
   }
 
   #await(version: number, edges: readonly string[] | undefined, ms: number): void {
-    clearTimeout(this.#pending?.timer);
-    // A clock that was set back must not make the wait longer than it can be.
-    const { canary, rounds } = this.parts.config;
-    const longest = 1000 * Math.max(canary.waitSeconds, rounds.settleSeconds);
-    const left = Math.min(Math.max(0, ms), longest);
-    const timer = setTimeout(this.wake, left + 5);
-    if (this.#stopped) clearTimeout(timer);
-    this.#pending = { version, edges, until: Date.now() + left, timer };
+    this.#pending = { version, edges, until: Date.now() + Math.min(Math.max(0, ms), this.#longest) };
   }
 }

@@ -2,8 +2,8 @@ import { type Artifact, matchWeights, permutationGroups } from '@ecavg/models';
 import type { Combined, Update } from '../aggregation/combine.js';
 import { sumOverHolders } from '../aggregation/holders.js';
 
-/** One edge's part in an aggregate. */
-export interface Part {
+/** One edge's update as it counts in an aggregate. */
+export interface Ingredient {
   readonly edge: string;
   /** Coefficient of its difference in the aggregate. */
   readonly share: number;
@@ -14,8 +14,8 @@ export interface Part {
 }
 
 /** The updates behind an aggregate, so that other aggregates can be made of them. Each is decoded when it is asked for. */
-export class Parts {
-  readonly edges: readonly Part[];
+export class Ingredients {
+  readonly edges: readonly Ingredient[];
 
   constructor(
     private readonly base: Artifact,
@@ -33,7 +33,7 @@ export class Parts {
   }
 
   /** The model of one edge. */
-  async of(edge: string): Promise<Float32Array> {
+  async modelOf(edge: string): Promise<Float32Array> {
     const update = this.updates.findLast((u) => u.about.edge === edge);
     if (!update) throw new RangeError(`no update of ${edge}`);
     return this.#made(1, (sum) => update.addTo(sum, 1));
@@ -64,10 +64,10 @@ export class Parts {
     if (groups.length === 0) return undefined;
     const all = counted.reduce((a, e) => a + e.share, 0);
     const buffers = info.buffers.map((b) => b.name);
-    const reference = await this.of(first.edge);
+    const reference = await this.modelOf(first.edge);
     const sum = reference.map((w) => (w * first.share) / all);
     for (const { edge, share } of others) {
-      const { weights } = await matchWeights(layout, groups, reference, await this.of(edge), { buffers, seed });
+      const { weights } = await matchWeights(layout, groups, reference, await this.modelOf(edge), { buffers, seed });
       for (let i = 0; i < sum.length; i++) sum[i] = (sum[i] as number) + ((weights[i] as number) * share) / all;
     }
     this.mend(sum);

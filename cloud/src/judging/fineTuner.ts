@@ -19,24 +19,26 @@ interface Options extends EngineConfig {
   readonly fineTune: FineTuneConfig;
 }
 
+interface FineTunerParts {
+  readonly options: Options;
+  readonly layout: Layout;
+  readonly trainer: Trainer;
+  readonly evaluator: Evaluator;
+  readonly seed: number;
+}
+
 /** Rows for the samples of a view, in its order: mean outputs of the teachers. */
-export interface Teaching {
+export interface TeacherOutputs {
   /** `view.indices.length * classes` values. */
   readonly logits: Float32Array;
 }
 
 /** Transfer learning of an average on the cloud's samples, with the means of `fineTune`. */
-export class Tuner {
-  private constructor(
-    private readonly options: Options,
-    private readonly layout: Layout,
-    private readonly trainer: Trainer,
-    private readonly evaluator: Evaluator,
-    private readonly seed: number,
-  ) {}
+export class FineTuner {
+  private constructor(private readonly parts: FineTunerParts) {}
 
   /** Throws ModelError where a pattern of `fineTune.freeze` names no parameter, or the engine can't train the model. */
-  static async create(config: Options & Seeded, artifact: Artifact): Promise<Tuner> {
+  static async create(config: Options & Seeded, artifact: Artifact): Promise<FineTuner> {
     const { freeze, l2, distill } = config.fineTune;
     let train = artifact.train;
     if (freeze.length > 0 || l2 > 0 || distill.weight > 0) {
@@ -51,15 +53,15 @@ export class Tuner {
     const { engine, threads } = config;
     const trainer = await createTrainer({ infer: artifact.infer, train }, { engine, threads });
     const evaluator = await Evaluator.create(artifact.model, artifact.layout, threads, artifact.info.loss);
-    return new Tuner(config, artifact.layout, trainer, evaluator, config.model.seed);
+    return new FineTuner({ options: config, layout: artifact.layout, trainer, evaluator, seed: config.model.seed });
   }
 
   /** The trainer for weights as they are, in the order of the artifact's layout. */
   get #order(): { to(weights: Float32Array): Float32Array; from(weights: Float32Array): Float32Array } {
-    const own = new Map(this.trainer.layout.tensors.map((t) => [t.name, t.offset]));
+    const own = new Map(this.parts.trainer.layout.tensors.map((t) => [t.name, t.offset]));
     const move = (weights: Float32Array, inward: boolean): Float32Array => {
       const out = new Float32Array(weights.length);
-      for (const { name, offset, length } of this.layout.tensors) {
+      for (const { name, offset, length } of this.parts.layout.tensors) {
         const mine = own.get(name) as number;
         const [from, to] = inward ? [offset, mine] : [mine, offset];
         out.set(weights.subarray(from, from + length), to);
@@ -74,19 +76,24 @@ export class Tuner {
    * loss there are taken, the average itself included.
    * @param weights flat, `layout.total`. @returns undefined where it is off, or diverged.
    */
-  async tune(weights: Float32Array, view: View, round: number, teaching?: Teaching): Promise<Float32Array | undefined> {
-    const { fineTune } = this.options;
+  async tune(
+    weights: Float32Array,
+    view: View,
+    round: number,
+    teachers?: TeacherOutputs,
+  ): Promise<Float32Array | undefined> {
+    const { fineTune } = this.parts.options;
     if (fineTune.epochs === 0) return undefined;
     const { to, from } = this.#order;
-    const targets = fineTune.distill.weight > 0 ? this.#targets(view, teaching) : view;
+    const targets = fineTune.distill.weight > 0 ? this.#targets(view, teachers) : view;
     const held = this.#holdBack(targets, round);
-    this.trainer.setWeights(to(weights));
+    this.parts.trainer.setWeights(to(weights));
     const { patience } = fineTune.earlyStop;
     let best: { weights: Float32Array; score: Evaluation } | undefined;
     let worse = 0;
     const keepBest = async (): Promise<boolean> => {
-      const now = from(this.trainer.getWeights());
-      const score = await this.evaluator.evaluate(now, held.back);
+      const now = from(this.parts.trainer.getWeights());
+      const score = await this.parts.evaluator.evaluate(now, held.back);
       if (!best || score.loss < best.score.loss) {
         best = { weights: now, score };
         worse = 0;
@@ -95,12 +102,12 @@ export class Tuner {
     };
     try {
       if (patience > 0) await keepBest();
-      await this.trainer.train(held.rest, {
+      await this.parts.trainer.train(held.rest, {
         epochs: fineTune.epochs,
         learningRate: fineTune.learningRate,
         momentum: fineTune.momentum,
         schedule: fineTune.schedule,
-        seed: this.seed + round,
+        seed: this.parts.seed + round,
         ...(fineTune.l2 > 0 && { mu: fineTune.l2 }),
         ...(fineTune.maxSteps > 0 && { maxSteps: fineTune.maxSteps }),
         ...(fineTune.maxSeconds > 0 && { maxSeconds: fineTune.maxSeconds }),
@@ -111,27 +118,27 @@ export class Tuner {
       if (error instanceof ModelError) return undefined;
       throw error;
     }
-    return best?.weights ?? from(this.trainer.getWeights());
+    return best?.weights ?? from(this.parts.trainer.getWeights());
   }
 
   #holdBack(view: View, round: number): { rest: View; back: View } {
-    const { patience, share } = this.options.fineTune.earlyStop;
+    const { patience, share } = this.parts.options.fineTune.earlyStop;
     if (patience === 0) return { rest: view, back: view };
-    const order = new Random(this.seed + round, 'early-stop').shuffle(view.indices.slice());
+    const order = new Random(this.parts.seed + round, 'early-stop').shuffle(view.indices.slice());
     const cut = Math.min(order.length - 1, Math.max(1, Math.round(share * order.length)));
     return { back: { ...view, indices: order.slice(0, cut) }, rest: { ...view, indices: order.slice(cut) } };
   }
 
   /** (1 - weight) label + weight softmax(mean of the teachers' outputs). */
-  #targets(view: View, teaching: Teaching | undefined): View {
+  #targets(view: View, teachers: TeacherOutputs | undefined): View {
     const { data, indices } = view;
     const classes = data.classes.length;
-    const { weight } = this.options.fineTune.distill;
+    const { weight } = this.parts.options.fineTune.distill;
     const rows = new Float32Array(indices.length * classes);
     for (const [n, index] of indices.entries()) {
       const row = rows.subarray(n * classes, (n + 1) * classes);
-      if (teaching) softmax(teaching.logits.subarray(n * classes, (n + 1) * classes), row);
-      const share = teaching ? weight : 0;
+      if (teachers) softmax(teachers.logits.subarray(n * classes, (n + 1) * classes), row);
+      const share = teachers ? weight : 0;
       const label = data.labels[index] as number;
       for (let c = 0; c < classes; c++) row[c] = share * (row[c] as number) + (c === label ? 1 - share : 0);
     }
@@ -139,8 +146,8 @@ export class Tuner {
   }
 
   async release(): Promise<void> {
-    await this.trainer.release();
-    await this.evaluator.release();
+    await this.parts.trainer.release();
+    await this.parts.evaluator.release();
   }
 }
 

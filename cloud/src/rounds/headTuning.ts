@@ -2,31 +2,31 @@ import type { Logger } from '@ecavg/runtime';
 import type { EventLog } from '../fleet/events.js';
 import type { Members } from '../fleet/members.js';
 import type { ShareStore } from '../inbox/shareStore.js';
+import type { Aggregator } from '../judging/aggregator.js';
+import type { HeadTuner } from '../judging/headTuner.js';
+import type { ReferenceSet } from '../judging/reference.js';
 import type { Registry } from '../versions/registry.js';
 import type { Releases } from '../versions/releases.js';
-import type { Aggregator } from './aggregator.js';
-import type { Calibrator } from './headTuner.js';
-import type { Judge } from './judge.js';
 
-export interface CalibrationParts {
+export interface HeadTuningParts {
   readonly config: { readonly rounds: { readonly settleSeconds: number }; readonly model: { readonly seed: number } };
-  readonly calibrator: Calibrator;
+  readonly headTuner: HeadTuner;
   readonly given: ShareStore;
   readonly registry: Registry;
   readonly members: Members;
   readonly releases: Releases;
-  readonly judge: Judge;
+  readonly reference: ReferenceSet;
   readonly aggregator: Aggregator;
   readonly events: EventLog;
   readonly log: Logger;
 }
 
 /** After a round's version is out: tunes its head on the activations that edges share of it, once. */
-export class Calibration {
+export class HeadTuning {
   /** Version whose head was tuned, or not worth it. */
   #looked = 0;
 
-  constructor(private readonly parts: CalibrationParts) {}
+  constructor(private readonly parts: HeadTuningParts) {}
 
   /** How long to wait for edges that are about to share, ms; 0 where nothing is waited for. */
   async wait(): Promise<number> {
@@ -42,7 +42,7 @@ export class Calibration {
 
   /** True where it made a version. */
   async run(): Promise<boolean> {
-    const { calibrator, given, releases, judge, events, log, config, aggregator } = this.parts;
+    const { headTuner, given, releases, reference, events, log, config, aggregator } = this.parts;
     const head = this.#due();
     if (!head) return false;
     this.#looked = head.version;
@@ -50,9 +50,9 @@ export class Calibration {
     const [first, ...others] = await given.views('features', edges);
     if (!first) return false;
     const { weights } = releases.current;
-    const before = await judge.evaluate(weights);
-    const tuned = await calibrator.tune(weights, [first, ...others], config.model.seed + head.round);
-    const after = tuned && (await judge.evaluate(tuned));
+    const before = await reference.evaluate(weights);
+    const tuned = await headTuner.tune(weights, [first, ...others], config.model.seed + head.round);
+    const after = tuned && (await reference.evaluate(tuned));
     const better = after !== undefined && after.accuracy > before.accuracy;
     const figures = { version: head.version, edges, before: before.accuracy, after: after?.accuracy ?? null, better };
     log.info(figures, 'tuned the head on shared activations');
