@@ -4,7 +4,7 @@ export { type DataConfig, dataConfigSchema, gatewayShard, openData, type SharedD
 export { type DataSet, labelHistogram, sampleSize, type View } from './dataset.js';
 export { cacheDir, loadMnist } from './mnist.js';
 export { everything, joinViews, rowsData, withTargets } from './rows.js';
-export { DATA_SETS, type DataSetName, loadDataSet } from './sources.js';
+export { DATA_SETS, type DataSetName, isSimulatedSet, loadDataSet } from './sources.js';
 export { partitionBySite, partitionDirichlet, type Split, skew, splitByGroup, standardSplit } from './split.js';
 export { loadStandard, STANDARD_SETS, type StandardSet } from './standard.js';
 export { loadSteel, subset } from './steel.js';

@@ -3,25 +3,45 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import type { DataSet } from './dataset.js';
 
+/** Image sets that people bring as files. */
 export const STANDARD_SETS = ['mnist', 'cifar10', 'cifar100'] as const;
+/** Name of one of them. */
 export type StandardSet = (typeof STANDARD_SETS)[number];
 
-/** Where the files come from and what they are called, for people who lack them. */
-const SOURCES: Readonly<Record<StandardSet, string>> = {
-  mnist:
-    'the four IDX files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, packed with gzip or not (http://yann.lecun.com/exdb/mnist)',
-  cifar10:
-    'data_batch_1.bin to data_batch_5.bin and test_batch.bin of cifar-10-binary.tar.gz (https://www.cs.toronto.edu/~kriz/cifar.html)',
-  cifar100: 'train.bin and test.bin of cifar-100-binary.tar.gz (https://www.cs.toronto.edu/~kriz/cifar.html)',
-};
+interface Standard {
+  /** Which files, and where they come from, for people who lack them. */
+  readonly source: string;
+  readonly train: RegExp;
+  readonly test: RegExp;
+  /** Reads the files of one part, at least one. */
+  read(folder: string, files: readonly string[]): DataSet;
+}
 
 /** Mean and standard deviation of each colour over CIFAR-10's training images, of values in [0, 1]. */
 const COLOURS = { mean: [0.4914, 0.4822, 0.4465], deviation: [0.247, 0.2435, 0.2616] };
 
-const FILES: Readonly<Record<StandardSet, { train: RegExp; test: RegExp }>> = {
-  mnist: { train: /^train-images.idx3-ubyte(\.gz)?$/, test: /^t10k-images.idx3-ubyte(\.gz)?$/ },
-  cifar10: { train: /^(data_batch_\d|.*train.*)\.bin(\.gz)?$/, test: /^(test_batch|.*test.*)\.bin(\.gz)?$/ },
-  cifar100: { train: /^(.*train.*)\.bin(\.gz)?$/, test: /^(.*test.*)\.bin(\.gz)?$/ },
+const STANDARD: Readonly<Record<StandardSet, Standard>> = {
+  mnist: {
+    source:
+      'the four IDX files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, packed with gzip or not (http://yann.lecun.com/exdb/mnist)',
+    train: /^train-images.idx3-ubyte(\.gz)?$/,
+    test: /^t10k-images.idx3-ubyte(\.gz)?$/,
+    read: (folder, files) => readIdx(folder, files[0] as string, 'mnist'),
+  },
+  cifar10: {
+    source:
+      'data_batch_1.bin to data_batch_5.bin and test_batch.bin of cifar-10-binary.tar.gz (https://www.cs.toronto.edu/~kriz/cifar.html)',
+    train: /^(data_batch_\d|.*train.*)\.bin(\.gz)?$/,
+    test: /^(test_batch|.*test.*)\.bin(\.gz)?$/,
+    read: (folder, files) => readCifar('cifar10', folder, files, { classes: 10, labelBytes: 1 }),
+  },
+  cifar100: {
+    source: 'train.bin and test.bin of cifar-100-binary.tar.gz (https://www.cs.toronto.edu/~kriz/cifar.html)',
+    train: /^(.*train.*)\.bin(\.gz)?$/,
+    test: /^(.*test.*)\.bin(\.gz)?$/,
+    // The coarse class comes first, then the fine one, which is the label here.
+    read: (folder, files) => readCifar('cifar100', folder, files, { classes: 100, labelBytes: 2 }),
+  },
 };
 
 /**
@@ -30,9 +50,9 @@ const FILES: Readonly<Record<StandardSet, { train: RegExp; test: RegExp }>> = {
  */
 export function loadStandard(name: StandardSet, folder: string): { train: DataSet; test: DataSet } {
   const part = (which: 'train' | 'test'): DataSet => {
-    const files = list(folder, name).filter((f) => FILES[name][which].test(f));
+    const files = list(folder, name).filter((f) => STANDARD[name][which].test(f));
     if (files.length === 0) throw missing(name, folder);
-    return name === 'mnist' ? readIdx(folder, files[0] as string, name) : readCifar(name, folder, files);
+    return STANDARD[name].read(folder, files);
   };
   return { train: part('train'), test: part('test') };
 }
@@ -46,7 +66,7 @@ function list(folder: string, name: StandardSet): string[] {
 }
 
 function missing(name: StandardSet, folder: string): Error {
-  return new Error(`no ${name} in ${folder}: put ${SOURCES[name]} there, and name the folder with --data`);
+  return new Error(`no ${name} in ${folder}: put ${STANDARD[name].source} there, and name the folder with --data`);
 }
 
 function read(folder: string, file: string): Buffer {
@@ -78,10 +98,14 @@ function readIdx(folder: string, images: string, name: StandardSet): DataSet {
   };
 }
 
-function readCifar(name: 'cifar10' | 'cifar100', folder: string, files: readonly string[]): DataSet {
+/** Rows of `labelBytes` classes, of which the last is the label, and three planes of pixels. */
+function readCifar(
+  name: StandardSet,
+  folder: string,
+  files: readonly string[],
+  { classes, labelBytes: head }: { readonly classes: number; readonly labelBytes: number },
+): DataSet {
   const plane = 32 * 32;
-  // cifar100 has the coarse class first.
-  const head = name === 'cifar100' ? 2 : 1;
   const row = head + 3 * plane;
   const bytes = Buffer.concat(files.map((f) => read(folder, f)));
   if (bytes.length % row !== 0)
@@ -89,7 +113,7 @@ function readCifar(name: 'cifar10' | 'cifar100', folder: string, files: readonly
   const length = bytes.length / row;
   const labels = Int32Array.from({ length }, (_, i) => bytes[i * row + head - 1] as number);
   return {
-    ...common(name, labels, name === 'cifar100' ? 100 : 10),
+    ...common(name, labels, classes),
     shape: [3, 32, 32],
     read(index, out, offset) {
       const from = index * row + head;

@@ -5,8 +5,40 @@ import type { Trainer } from './types.js';
 
 /** What can train: ONNX Runtime, or TensorFlow through tfjs-node where that is installed. */
 export const ENGINES = ['ort', 'tfjs-node'] as const;
+/** Name of an engine, as in settings. */
 export type EngineName = (typeof ENGINES)[number];
 
+/** The two graphs of an artifact. */
+interface Graphs {
+  readonly infer: Uint8Array;
+  readonly train: Uint8Array;
+}
+
+interface EngineRecord {
+  create(graphs: Graphs, threads: number): Promise<Trainer>;
+  /** Throws ModelError where the engine can't be loaded. */
+  require(threads: number): Promise<void>;
+}
+
+const ENGINE_RECORDS: Readonly<Record<EngineName, EngineRecord>> = {
+  ort: {
+    create: ({ train }, threads) => OrtTrainer.create(train, threads),
+    require: async () => {},
+  },
+  'tfjs-node': {
+    async create(graphs, threads) {
+      const tf = await loadTfjsNode(threads);
+      // Loaded only here: a program that trains with ONNX Runtime needs neither TensorFlow.js nor this.
+      const { TfjsTrainer } = await import('../tfjs/trainer.js');
+      return TfjsTrainer.create(tf, graphs, 'tfjs-node');
+    },
+    async require(threads) {
+      await loadTfjsNode(threads);
+    },
+  },
+};
+
+/** Which engine trains, and on how many threads. */
 export interface TrainerOptions {
   /** Default: ort. */
   readonly engine?: EngineName;
@@ -18,20 +50,16 @@ export interface TrainerOptions {
  * A trainer for the two graphs of an artifact.
  * @throws ModelError where the engine isn't installed, or can't train this model.
  */
-export async function createTrainer(
-  graphs: { readonly infer: Uint8Array; readonly train: Uint8Array },
-  { engine = 'ort', threads = 1 }: TrainerOptions = {},
-): Promise<Trainer> {
-  if (engine === 'ort') return OrtTrainer.create(graphs.train, threads);
-  const tf = await loadTfjsNode(threads);
-  // Loaded only here: the package it needs is no dependency of who trains with ONNX Runtime.
-  const { TfjsTrainer } = await import('../tfjs/trainer.js');
-  return TfjsTrainer.create(tf, graphs, engine);
+export function createTrainer(graphs: Graphs, { engine = 'ort', threads = 1 }: TrainerOptions = {}): Promise<Trainer> {
+  return ENGINE_RECORDS[engine].create(graphs, threads);
 }
 
-/** Throws ModelError where the engine can't be loaded: what a node asks at its start, not at its first round. */
-export async function requireEngine({ engine = 'ort', threads = 1 }: TrainerOptions): Promise<void> {
-  if (engine === 'tfjs-node') await loadTfjsNode(threads);
+/**
+ * Loads the engine: what a node asks at its start, and not only in its first round.
+ * @throws ModelError where it can't be loaded.
+ */
+export function requireEngine({ engine = 'ort', threads = 1 }: TrainerOptions): Promise<void> {
+  return ENGINE_RECORDS[engine].require(threads);
 }
 
 /** TensorFlow takes its number of threads from the environment, once in the life of a process. */

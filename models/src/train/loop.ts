@@ -63,11 +63,14 @@ export async function runTraining(engine: Engine, view: View, options: TrainOpti
   return { loss: p.lossSum / seen, accuracy: p.correct / seen, steps: p.steps, seconds };
 }
 
+const FACTORS: Readonly<Record<Schedule, (part: number) => number>> = {
+  constant: () => 1,
+  linear: (part) => 1 - part,
+  cosine: (part) => (1 + Math.cos(Math.PI * part)) / 2,
+};
+
 /** Factor of the learning rate at a part of the run, in [0, 1). */
-export function scheduled(schedule: Schedule, part: number): number {
-  if (schedule === 'constant') return 1;
-  return schedule === 'linear' ? 1 - part : (1 + Math.cos(Math.PI * part)) / 2;
-}
+export const scheduled = (schedule: Schedule, part: number): number => FACTORS[schedule](part);
 
 async function trainBatch(
   engine: Engine,

@@ -1,4 +1,5 @@
 import type { Loss } from '../losses/names.js';
+import { rebuildsInput } from '../losses/table.js';
 import { type Dim, GraphBuilder } from '../onnx/builder.js';
 import { DataType, ModelError, type ModelProto } from '../onnx/model.js';
 import { Random } from '../random.js';
@@ -99,8 +100,7 @@ export function zooModel(name: string, spec: ModelSpec): ModelProto {
   }
   const b = new GraphBuilder();
   const x = b.input('x', DataType.FLOAT, ['N', ...spec.input]);
-  const rebuilds = entry.loss === 'mse';
-  const [output, dims]: [string, Dim[]] = rebuilds
+  const [output, dims]: [string, Dim[]] = rebuildsInput(entry.loss)
     ? ['rebuilt', ['N', ...spec.input]]
     : ['logits', ['N', spec.classes]];
   entry.body(new Layers(b, new Random(spec.seed, `zoo/${name}`)), x, spec, output);

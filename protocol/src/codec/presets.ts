@@ -17,15 +17,16 @@ export const PRESETS = {
   extreme: { fraction: 0.0025, smallStep: 1, temporal: 1 },
 } as const satisfies Readonly<Record<string, CodecOptions>>;
 
+/** Name of a preset, as in settings. */
 export type Preset = keyof typeof PRESETS | 'auto';
 
 /** Names of presets, as in config. `auto`: each edge takes the finest that its link carries in time. */
 export const PRESET_NAMES = ['auto', ...(Object.keys(PRESETS) as (keyof typeof PRESETS)[])] as const;
 
+const OPTIONS: Readonly<Record<Preset, CodecOptions>> = { ...PRESETS, auto: { ...PRESETS.balanced, auto: 1 } };
+
 /** The options that a round message carries for a preset. */
-export function presetOptions(preset: Preset): CodecOptions {
-  return preset === 'auto' ? { ...PRESETS.balanced, auto: 1 } : PRESETS[preset];
-}
+export const presetOptions = (preset: Preset): CodecOptions => OPTIONS[preset];
 
 /** From fine to coarse: what an edge tries with `auto`. */
 const LADDER: readonly CodecOptions[] = [

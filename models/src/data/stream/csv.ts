@@ -8,7 +8,9 @@ import { matches } from '../../autodiff/tensors.js';
 import type { StreamConfig } from './schema.js';
 import type { Windower } from './windower.js';
 
+/** How a time is written: ISO 8601, or seconds, milliseconds or microseconds since 1970. */
 export const TIME_FORMATS = ['iso', 's', 'ms', 'us'] as const;
+/** One of them. */
 export type TimeFormat = (typeof TIME_FORMATS)[number];
 
 /** Which column of a CSV file is what. */
@@ -25,14 +27,25 @@ export const csvMapping = {
 const csvMappingSchema = z.strictObject(csvMapping);
 export type CsvMapping = z.output<typeof csvMappingSchema>;
 
-const PER_MS: Readonly<Record<Exclude<TimeFormat, 'iso'>, number>> = { s: 1000, ms: 1, us: 1e-3 };
+const numeric =
+  (milliseconds: number) =>
+  (value: string | number): number =>
+    value === '' ? Number.NaN : Number(value) * milliseconds;
 
-/** A time as text or number, in ms since 1970; NaN where it is none. ISO times without a zone are UTC. */
-export function parseTime(value: string | number, format: TimeFormat): number {
-  if (format !== 'iso') return value === '' ? Number.NaN : Number(value) * PER_MS[format];
+function isoTime(value: string | number): number {
   const text = String(value).trim();
   return Date.parse(/\d[T ]\d.*(Z|[+-]\d\d:?\d\d)$/i.test(text) || !/\d[T ]\d/.test(text) ? text : `${text}Z`);
 }
+
+const TIMES: Readonly<Record<TimeFormat, (value: string | number) => number>> = {
+  iso: isoTime,
+  s: numeric(1000),
+  ms: numeric(1),
+  us: numeric(1e-3),
+};
+
+/** A time as text or number, in ms since 1970; NaN where it is none. ISO times without a zone are UTC. */
+export const parseTime = (value: string | number, format: TimeFormat): number => TIMES[format](value);
 
 /** What a source calls on its way through a file. */
 export interface RowSink {

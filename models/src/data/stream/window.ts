@@ -34,12 +34,12 @@ export function makeWindow(
   const out = new Float32Array(streamShape(stream).reduce((a, d) => a * d, 1));
   const means = new Float32Array(channels.length);
   let measured = 0;
-  for (let c = 0; c < channels.length; c++) {
+  for (const [c, channel] of channels.entries()) {
     const raw = values.subarray(c * window, (c + 1) * window);
     const { mean, deviation, count } = moments(raw);
     means[c] = count > 0 ? mean : Number.NaN;
     measured += count;
-    const [shift, scale] = scaling(stream, c, mean, deviation);
+    const [shift, scale] = SCALINGS[stream.normalise]({ mean, deviation, count }, channel);
     fill(raw, out.subarray(c * window, (c + 1) * window), { shift, scale, mean, count, impute: stream.impute });
     if (!mask) continue;
     const masks = out.subarray((channels.length + c) * window, (channels.length + c + 1) * window);
@@ -50,7 +50,7 @@ export function makeWindow(
   return { values: out, label: commonLabel(labels), startMs, endMs, present, means };
 }
 
-function moments(raw: Float64Array): { mean: number; deviation: number; count: number } {
+function moments(raw: Float64Array): Moments {
   let [sum, count] = [0, 0];
   for (const v of raw) {
     if (Number.isNaN(v)) continue;
@@ -63,18 +63,29 @@ function moments(raw: Float64Array): { mean: number; deviation: number; count: n
   return { mean, deviation: count > 0 ? Math.sqrt(squares / count) : 0, count };
 }
 
-/** Value v becomes (v - shift) * scale. A channel that does not move in a window becomes 0. */
-function scaling(
-  { normalise, channels }: StreamConfig,
-  channel: number,
-  mean: number,
-  deviation: number,
-): [number, number] {
-  if (normalise === 'none') return [0, 1];
-  if (normalise === 'window') return [mean, deviation > 1e-9 * Math.max(1, Math.abs(mean)) ? 1 / deviation : 0];
-  const { min = -1, max = 1 } = channels[channel] ?? {};
-  return [(min + max) / 2, 2 / (max - min)];
+interface Moments {
+  readonly mean: number;
+  readonly deviation: number;
+  readonly count: number;
 }
+
+/** Value v of a channel becomes (v - shift) * scale: [shift, scale] by the stream's `normalise`. */
+const SCALINGS: Readonly<
+  Record<StreamConfig['normalise'], (moments: Moments, channel: StreamConfig['channels'][number]) => [number, number]>
+> = {
+  none: () => [0, 1],
+  // A channel that does not move in a window becomes 0.
+  window: ({ mean, deviation }) => [mean, deviation > 1e-9 * Math.max(1, Math.abs(mean)) ? 1 / deviation : 0],
+  range: (_moments, { min = -1, max = 1 }) => [(min + max) / 2, 2 / (max - min)],
+};
+
+/** What stands where a value is missing. */
+const IMPUTED: Readonly<
+  Record<StreamConfig['impute'], (known: { readonly last: number; readonly middle: number }) => number>
+> = {
+  last: ({ last }) => last,
+  mean: ({ middle }) => middle,
+};
 
 function fill(
   raw: Float64Array,
@@ -87,7 +98,7 @@ function fill(
   let last = middle;
   for (const [i, v] of raw.entries()) {
     if (!Number.isNaN(v)) last = scaled(v);
-    out[i] = Number.isNaN(v) && how.impute === 'mean' ? middle : last;
+    out[i] = Number.isNaN(v) ? IMPUTED[how.impute]({ last, middle }) : last;
   }
 }
 
