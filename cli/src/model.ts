@@ -11,6 +11,8 @@ import {
   loadDataSet,
   ModelError,
   type ModelProto,
+  OPTIMIZERS,
+  type OptimizerName,
   parseModel,
   prepareArtifact,
   readArtifactFolder,
@@ -63,7 +65,7 @@ interface PrepareFlags {
   loss: Loss;
   batch: number;
   sample?: number[];
-  optimizer: 'sgd' | 'adamw';
+  optimizer: OptimizerName;
   freeze?: string[];
   train?: string[];
   clipNorm?: number;
@@ -182,7 +184,7 @@ Examples:
     .argument('<file>', '.onnx with one input and one output, opset 13 or later')
     .option('--labels <n>', 'number of classes it must give', positive)
     .addOption(new Option('--loss <name>', 'what training minimises').choices(LOSSES).default('cross-entropy'))
-    .addOption(new Option('--optimizer <name>', 'how it steps').choices(['sgd', 'adamw']).default('sgd'))
+    .addOption(new Option('--optimizer <name>', 'how it steps').choices(OPTIMIZERS).default('sgd'))
     .option('--batch <n>', 'samples in a step', positive, 32)
     .option('--sample <dims>', "shape of one sample, where the model's input leaves it open", dims)
     .option('--freeze <pattern>', 'parameters to leave as they are, * for any text; may be given again', collect)

@@ -1,4 +1,4 @@
-import { dataConfigSchema, ENGINES, recordingsSchema, SCHEDULES } from '@ecavg/models';
+import { dataConfigSchema, ENGINES, isSimulatedSet, recordingsSchema, SCHEDULES } from '@ecavg/models';
 import { z } from 'zod';
 
 const share = z.number().gt(0).lt(1);
@@ -102,4 +102,4 @@ export interface JudgingConfig extends EngineConfig, Seeded {
 
 /** Whether the samples are simulated, which whoever sees figures of them is told. */
 export const isSimulated = ({ data }: { readonly data: ReferenceConfig }): boolean =>
-  data.dataset === 'vibration' && data.stream === undefined;
+  isSimulatedSet(data.dataset) && data.stream === undefined;

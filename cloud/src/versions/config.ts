@@ -1,4 +1,4 @@
-import { ZOO } from '@ecavg/models';
+import { OPTIMIZERS, ZOO } from '@ecavg/models';
 import { identifierSchema } from '@ecavg/runtime';
 import { z } from 'zod';
 
@@ -11,7 +11,7 @@ export const modelSchema = z.strictObject({
   file: z.string().optional(),
   seed: z.int().min(0).default(1),
   /** Of every training, on every node. Models that rebuild their input hardly learn with sgd; adamw wants learning rates near 0.003 to 0.01. */
-  optimizer: z.enum(['sgd', 'adamw']).default('sgd'),
+  optimizer: z.enum(OPTIMIZERS).default('sgd'),
   /** Samples in a training step, on every node. */
   batch: z.int().min(1).max(65_536).default(32),
 });

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Artifact, readArtifact } from '@ecavg/models';
+import { type Artifact, OPTIMIZERS, readArtifact } from '@ecavg/models';
 import { sha256Hex } from '@ecavg/protocol';
 import {
   ConfigError,
@@ -39,7 +39,7 @@ export type Version = z.infer<typeof versionSchema>;
 const sourceSchema = z.object({
   from: z.string(),
   batch: z.int(),
-  optimizer: z.enum(['sgd', 'adamw']).default('sgd'),
+  optimizer: z.enum(OPTIMIZERS).default('sgd'),
 });
 
 /** What the initial model was made from: an architecture or a file, and the batch of its training graph. */
