@@ -8,7 +8,7 @@
 //   outbox   uplink/     the update on disk, sent until the cloud has said what becomes of it
 // The other way, a published version comes by uplink/, is judged by learning/ and answers sensors by inference/.
 import { requireEngine } from '@ecavg/models';
-import type { Logger, Service } from '@ecavg/runtime';
+import { type Logger, openDataFolder, type Service } from '@ecavg/runtime';
 import type { EdgeConfig } from './config.js';
 import { Gateway } from './gateway.js';
 import { Governor } from './power/governor.js';
@@ -18,6 +18,7 @@ import { openIdentity } from './uplink/identity.js';
 
 /** Starts a gateway: it follows the model and round topics until it is stopped. */
 export async function startEdge(config: EdgeConfig, log: Logger): Promise<Service> {
+  await openDataFolder(config.dataDir, 'edge');
   await requireEngine(config.train);
   const store = new EdgeStore(config.dataDir);
   const identity = await openIdentity(config);

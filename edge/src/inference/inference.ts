@@ -1,6 +1,6 @@
 import { LOSSES, type StreamWindow } from '@ecavg/models';
-import { pack, type Topics, unpack } from '@ecavg/protocol';
-import type { Logger } from '@ecavg/runtime';
+import type { Topics } from '@ecavg/protocol';
+import { type Logger, type StateFile, StateFormat, unchanged } from '@ecavg/runtime';
 import { z } from 'zod';
 import type { Servable } from '../learning/servable.js';
 import type { LocalData } from '../samples/localData.js';
@@ -11,12 +11,23 @@ import { InferenceEndpoint } from './endpoint.js';
 import { InferenceService, type Served } from './service.js';
 
 const keptSchema = z.object({
-  onnx: z.instanceof(Uint8Array),
+  onnx: z.custom<Uint8Array>((v) => v instanceof Uint8Array),
   loss: z.enum(LOSSES),
   shape: z.array(z.int().min(1)),
   version: z.int().min(1),
   own: z.boolean(),
   threshold: z.number().optional(),
+});
+
+const servingFormat = new StateFormat({
+  kind: 'model in service',
+  at: { edge: 'serving' },
+  holds: 'the model (ONNX) that answered requests in the last run, and its threshold',
+  removed: 'safe: requests are answered once a version was taken',
+  format: 1,
+  encoding: 'messagepack',
+  schema: keptSchema,
+  migrations: { 0: unchanged },
 });
 
 interface Means {
@@ -36,11 +47,14 @@ interface Means {
 export class Inference {
   readonly #service: InferenceService;
   readonly #endpoint: InferenceEndpoint;
+  /** The model in service. */
+  readonly #file: StateFile<z.output<typeof keptSchema>>;
   #timer: NodeJS.Timeout | undefined;
 
   constructor(private readonly means: Means) {
     const { config, topics, edge, model, data, log } = means;
     this.#service = new InferenceService(config, log);
+    this.#file = means.store.file('serving', servingFormat);
     const names = { edge, model, classes: data.classes };
     this.#endpoint = new InferenceEndpoint(this.#service, topics, names, means.publish, log);
     if (data instanceof StreamData) data.windows.add((window) => this.#follow(data, window));
@@ -57,17 +71,17 @@ export class Inference {
   }
 
   async start(): Promise<void> {
-    const { config, store, data, log } = this.means;
+    const { config, data, log } = this.means;
     this.#timer = setInterval(() => this.#report(), config.reportSeconds * 1000);
-    const file = await store.serving();
-    if (!file) return;
+    const unusable = (error: unknown): void =>
+      log.warn({ why: (error as Error).message }, 'the model of the last run can not be used');
+    const kept = await this.#file.open(unusable);
+    if (kept?.shape.join() !== data.shape.join()) return;
     try {
-      const kept = keptSchema.parse(unpack(file));
-      if (kept.shape.join() !== data.shape.join()) return;
       await this.#service.use({ ...kept, threshold: kept.threshold }, undefined);
       log.info({ version: kept.version, own: kept.own }, 'the model of the last run is in service');
     } catch (error) {
-      log.warn({ why: (error as Error).message }, 'the model of the last run can not be used');
+      unusable(error);
     }
   }
 
@@ -79,14 +93,13 @@ export class Inference {
   }
 
   async serve(servable: Servable): Promise<void> {
-    const { data, store } = this.means;
+    const { data } = this.means;
     await this.#service.use(servable, data.validation);
     if (data instanceof StreamData) data.newModel();
     const { onnx, loss, shape, version, own } = servable;
     const { threshold } = this.#service;
-    await store.saveServing(
-      pack({ onnx, loss, shape: [...shape], version, own, ...(threshold !== undefined && { threshold }) }),
-    );
+    const kept = { onnx, loss, shape: [...shape], version, own };
+    await this.#file.write({ ...kept, ...(threshold !== undefined && { threshold }) });
   }
 
   async stop(): Promise<void> {

@@ -1,5 +1,5 @@
 import { decodeMessage, Topics } from '@ecavg/protocol';
-import { ConfigError, connectBroker, enrolRequest, type Logger, writeDurable } from '@ecavg/runtime';
+import { ConfigError, connectBroker, enrolRequest, type Logger, openDataFolder, writeDurable } from '@ecavg/runtime';
 import type { GatewayConfig, UplinkConfig } from '../uplink/config.js';
 import { openIdentity } from '../uplink/identity.js';
 
@@ -14,6 +14,7 @@ export async function enrol(config: EnrolConfig, token: string, waitSeconds: num
   const { tokenFile } = config.trust;
   if (!tokenFile) throw new ConfigError('set trust.tokenFile: the file that the token is kept in');
   if (token === '') throw new ConfigError('the token is empty: "ecavg cloud token" makes one');
+  await openDataFolder(config.dataDir, 'edge');
   await writeDurable(tokenFile, `${token}\n`, 0o600);
   const { signer, trust, login } = await openIdentity(config);
   if (trust.isEnrolled(signer.key)) return signer.key;

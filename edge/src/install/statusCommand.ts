@@ -1,4 +1,4 @@
-import { ConfigError } from '@ecavg/runtime';
+import { ConfigError, checkDataFolder } from '@ecavg/runtime';
 import { type GatewayStatus, readStatus, STALE_MS } from './statusFile.js';
 
 /** Exit codes of `ecavg edge status`; 3 as in init scripts (LSB): not running. */
@@ -19,6 +19,7 @@ export async function statusOf(
   dataDir: string,
   now = Date.now(),
 ): Promise<{ status: GatewayStatus; running: boolean }> {
+  await checkDataFolder(dataDir, 'edge');
   const status = await readStatus(dataDir);
   if (!status) throw new ConfigError(`no gateway has run in ${dataDir} yet: is --config the right file?`);
   return { status, running: alive(status.pid) && Math.abs(now - status.at) < STALE_MS };

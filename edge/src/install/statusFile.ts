@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { readJson, writeDurable } from '@ecavg/runtime';
+import { StateFile, StateFormat, unchanged } from '@ecavg/runtime';
 import { z } from 'zod';
 
 const EVERY_MS = 15_000;
@@ -32,10 +32,20 @@ const statusSchema = z.object({
 });
 export type GatewayStatus = z.output<typeof statusSchema>;
 
-const statusPath = (dataDir: string): string => join(dataDir, 'status.json');
+const statusFormat = new StateFormat({
+  kind: 'status of a gateway',
+  at: { edge: 'status.json' },
+  holds: 'how the gateway is, for `ecavg edge status`; renewed every 15 s',
+  removed: 'safe',
+  format: 1,
+  encoding: 'json',
+  schema: statusSchema,
+  migrations: { 0: unchanged },
+});
 
-export const readStatus = (dataDir: string): Promise<GatewayStatus | undefined> =>
-  readJson(statusPath(dataDir), statusSchema);
+const statusFile = (dataDir: string) => new StateFile(join(dataDir, 'status.json'), statusFormat);
+
+export const readStatus = (dataDir: string): Promise<GatewayStatus | undefined> => statusFile(dataDir).read();
 
 /** Keeps a file that says how this gateway is: what `ecavg edge status` reads. */
 export class StatusFile {
@@ -64,7 +74,7 @@ export class StatusFile {
 
   write(): void {
     this.#writing = this.#writing
-      .then(() => writeDurable(statusPath(this.dataDir), JSON.stringify(this.status())))
+      .then(() => statusFile(this.dataDir).write(this.status()))
       // A full disk is told of elsewhere, and stops nothing here.
       .catch(() => undefined);
   }

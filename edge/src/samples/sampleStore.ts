@@ -10,7 +10,7 @@ import {
   streamShape,
   type View,
 } from '@ecavg/models';
-import type { Logger } from '@ecavg/runtime';
+import { type Logger, NewerFormatError, opaqueState, StateFormat, unchanged } from '@ecavg/runtime';
 import { z } from 'zod';
 import { Reservoir } from './reservoir.js';
 
@@ -24,6 +24,25 @@ const stateSchema = z.object({
   recording: z.object({ file: z.string(), windows: z.int().min(0) }).optional(),
 });
 type State = z.output<typeof stateSchema>;
+
+const stateFormat = new StateFormat({
+  kind: 'sample store',
+  at: { edge: 'samples/state.json' },
+  holds: 'how many windows were offered, up to when, and the recording that is being read',
+  removed: 'the samples are dropped with it',
+  format: 1,
+  encoding: 'json',
+  schema: stateSchema,
+  migrations: { 0: unchanged },
+});
+
+opaqueState({
+  kind: 'samples',
+  at: { edge: ['samples/train.windows', 'samples/validation.windows'] },
+  holds: 'the windows that are trained on, and those that models are judged on',
+  told: '`samples/state.json`; a checksum of each window',
+  removed: 'those samples are gone; the store fills again',
+});
 
 export interface StoreOptions {
   readonly folder: string;
@@ -106,7 +125,7 @@ export class SampleStore {
     if (origin.recording) next.recording = { file: origin.recording, windows: origin.number };
     else next.until = window.endMs;
     this.#state = next;
-    this.#write();
+    this.#write(next);
     return part !== undefined;
   }
 
@@ -157,30 +176,41 @@ export class SampleStore {
   }
 
   /** Whole, but not forced to the disk for every window: after a power cut some windows are offered once more. */
-  #write(): void {
+  #write(state: State): void {
     const temporary = `${this.#file}.tmp`;
-    writeFileSync(temporary, JSON.stringify(this.#state));
+    writeFileSync(temporary, stateFormat.encode(state));
     renameSync(temporary, this.#file);
+  }
+
+  /** A state of an older format in today's; where the disk is full, the next window does it. */
+  #renew(state: State): void {
+    try {
+      this.#write(state);
+    } catch (error) {
+      this.log.warn({ err: error }, 'the state of the sample store could not be renewed');
+    }
   }
 
   #read(digest: string): State {
     const none: State = { digest, seen: { train: 0, validation: 0 } };
-    let text: string;
+    let bytes: Buffer;
     try {
-      text = readFileSync(this.#file, 'utf8');
+      bytes = readFileSync(this.#file);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return none;
       throw error;
     }
     try {
-      const state = stateSchema.parse(JSON.parse(text));
-      if (state.digest === digest) return state;
+      const { value, format } = stateFormat.decode(bytes, this.#file);
+      if (value.digest === digest) {
+        if (format < stateFormat.number) this.#renew(value);
+        return value;
+      }
       this.log.warn('data.stream or data.transforms was changed: the samples of the old one are dropped');
     } catch (error) {
-      this.log.error(
-        { file: this.#file, why: (error as Error).message },
-        'the sample store is damaged and starts anew',
-      );
+      if (error instanceof NewerFormatError) throw error;
+      const why = String((error as Error).cause ?? error);
+      this.log.error({ file: this.#file, why }, 'the sample store is damaged and starts anew');
     }
     for (const part of ['train', 'validation']) rmSync(join(this.options.folder, `${part}.windows`), { force: true });
     return none;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { Random, type StreamConfig, type StreamWindow, streamDigest, streamShape, type View } from '@ecavg/models';
-import { ConfigError, type Logger, readJson, writeDurable } from '@ecavg/runtime';
+import { ConfigError, type Logger, StateFile, StateFormat } from '@ecavg/runtime';
 import { z } from 'zod';
 import type { Source } from '../sources/source.js';
 import { makeSource } from '../sources/table.js';
@@ -15,7 +15,19 @@ import { Quality } from './quality.js';
 import { SampleStore } from './sampleStore.js';
 import { transformsDigest } from './transforms.js';
 
-const normalSchema = z.record(z.string(), z.array(z.number()));
+const normalFormat = new StateFormat({
+  kind: 'what is normal',
+  at: { edge: 'samples/normal.json' },
+  holds: 'means of the windows that drift is measured against, of each channel',
+  removed: 'safe: the next windows are taken as normal',
+  format: 1,
+  encoding: 'json',
+  schema: z.object({ channels: z.record(z.string(), z.array(z.number()).readonly()) }),
+  // The bare map.
+  migrations: { 0: (channels) => ({ channels }) },
+});
+
+const normalFile = (dataDir: string) => new StateFile(join(dataDir, 'samples', 'normal.json'), normalFormat);
 
 /** What a stream of readings is made from. */
 export interface StreamParts {
@@ -106,8 +118,8 @@ export class StreamData implements LocalData {
     const { data, dataDir } = parts.config;
     if (data.sources.length === 0)
       throw new ConfigError('data.stream needs data.sources: say where the readings come from');
-    const normal = await readJson(join(dataDir, 'samples', 'normal.json'), normalSchema);
-    return new StreamData(parts, normal ?? {});
+    const normal = await normalFile(dataDir).open();
+    return new StreamData(parts, normal?.channels ?? {});
   }
 
   /** Reads what is there already, and goes on as more comes. */
@@ -182,9 +194,9 @@ export class StreamData implements LocalData {
 
   async #keepNormal(): Promise<void> {
     const { score: _, ...channels } = this.#drift.known;
-    const file = join(this.parts.config.dataDir, 'samples', 'normal.json');
-    await writeDurable(file, JSON.stringify(channels)).catch((error: unknown) =>
-      this.parts.log.warn({ err: error }, 'what is normal could not be kept'),
-    );
+    const { config, log } = this.parts;
+    await normalFile(config.dataDir)
+      .write({ channels })
+      .catch((error: unknown) => log.warn({ err: error }, 'what is normal could not be kept'));
   }
 }

@@ -1,11 +1,12 @@
-import { rename, rm } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Carried, pack, sha256Hex, unpack } from '@ecavg/protocol';
-import { BlobStore, readIfThere, writeDurable } from '@ecavg/runtime';
+import { type Carried, sha256Hex } from '@ecavg/protocol';
+import { BlobStore, opaqueState, StateFile, StateFormat, unchanged } from '@ecavg/runtime';
 import { z } from 'zod';
 
-const bytes = z.instanceof(Uint8Array);
-const memorySchema = z.object({ residual: bytes.optional(), velocity: bytes.optional(), levels: bytes.optional() });
+const bytes = z.custom<Uint8Array>((v) => v instanceof Uint8Array);
+const floats = bytes.refine((v) => v.length % 4 === 0, 'is no sequence of float32');
+const memorySchema = z.object({ residual: floats.optional(), velocity: floats.optional(), levels: bytes.optional() });
 const outboxSchema = z.object({
   id: z.string(),
   round: z.int(),
@@ -13,6 +14,57 @@ const outboxSchema = z.object({
   blob: bytes,
   ifAccepted: memorySchema,
   ifRejected: memorySchema,
+});
+type PackedMemory = z.output<typeof memorySchema>;
+type PackedOutbox = z.output<typeof outboxSchema>;
+
+const packed = { format: 1, encoding: 'messagepack', migrations: { 0: unchanged } } as const;
+
+const outboxFormat = new StateFormat<PackedOutbox>({
+  ...packed,
+  kind: 'edge outbox',
+  at: { edge: 'outbox' },
+  holds: 'the update that waits for its receipt, and what either answer leaves behind',
+  removed: 'no: the update and what it carried are lost',
+  schema: outboxSchema,
+});
+
+const memoryFormat = new StateFormat<PackedMemory>({
+  ...packed,
+  kind: 'edge memory',
+  at: { edge: 'memory' },
+  holds: 'error feedback (float32) and the levels of the last accepted update (int8)',
+  removed: 'what earlier updates could not bring is lost; the next update is coded without reference',
+  schema: memorySchema,
+});
+
+const localFormat = new StateFormat({
+  ...packed,
+  kind: 'local tensors',
+  at: { edge: 'local-tensors' },
+  holds: 'tensors that never leave this gateway (float32), and the layout that they belong to',
+  removed: 'they start anew from the version of the cloud',
+  schema: z.object({ layout: z.string(), values: floats }),
+});
+
+const sharedFormat = new StateFormat({
+  kind: 'shared samples',
+  at: { edge: 'shared-samples' },
+  holds: 'how many samples the cloud was given by opt-in',
+  removed: 'safe: they are given once more',
+  format: 1,
+  encoding: 'json',
+  schema: z.object({ count: z.number() }),
+  // The number alone.
+  migrations: { 0: (count) => ({ count }) },
+});
+
+opaqueState({
+  kind: 'damaged outbox',
+  at: { edge: 'outbox.damaged' },
+  holds: 'an outbox that could not be read, set aside',
+  told: 'nothing: it is damaged',
+  removed: 'safe',
 });
 
 /** What an edge carries from update to update: error feedback, and the levels of the last accepted update. */
@@ -33,7 +85,7 @@ export interface OutboxEntry {
 const toBytes = (v: Float32Array): Uint8Array => new Uint8Array(v.buffer, v.byteOffset, v.byteLength);
 const toFloats = (v: Uint8Array): Float32Array => new Float32Array(new Uint8Array(v).buffer);
 
-function packMemory({ residual, velocity, levels }: Memory): Record<string, Uint8Array> {
+function packMemory({ residual, velocity, levels }: Memory): PackedMemory {
   return {
     ...(residual && { residual: toBytes(residual) }),
     ...(velocity && { velocity: toBytes(velocity) }),
@@ -41,7 +93,7 @@ function packMemory({ residual, velocity, levels }: Memory): Record<string, Uint
   };
 }
 
-function unpackMemory({ residual, velocity, levels }: z.output<typeof memorySchema>): Memory {
+function unpackMemory({ residual, velocity, levels }: PackedMemory): Memory {
   return {
     ...(residual && { residual: toFloats(residual) }),
     ...(velocity && { velocity: toFloats(velocity) }),
@@ -49,34 +101,43 @@ function unpackMemory({ residual, velocity, levels }: z.output<typeof memorySche
   };
 }
 
+const damagedIsNone = (): void => {};
+
 /** Everything a gateway must remember across a crash. Every write is whole and on disk when it returns. */
 export class EdgeStore {
   readonly blobs: BlobStore;
+  readonly #outbox: StateFile<PackedOutbox>;
+  readonly #memory: StateFile<PackedMemory>;
+  readonly #local: StateFile<{ layout: string; values: Uint8Array }>;
+  readonly #shared: StateFile<{ count: number }>;
 
   constructor(private readonly folder: string) {
     this.blobs = new BlobStore(join(folder, 'blobs'));
+    this.#outbox = new StateFile(join(folder, 'outbox'), outboxFormat);
+    this.#memory = new StateFile(join(folder, 'memory'), memoryFormat);
+    this.#local = new StateFile(join(folder, 'local-tensors'), localFormat);
+    this.#shared = new StateFile(join(folder, 'shared-samples'), sharedFormat);
   }
 
   /** The update that waits; a damaged file is set aside as `outbox.damaged` and reported through `damaged`. */
   async outbox(damaged: (why: string) => void): Promise<OutboxEntry | undefined> {
-    const path = join(this.folder, 'outbox');
-    const file = await readIfThere(path);
-    if (!file) return undefined;
-    try {
-      const e = outboxSchema.parse(unpack(file));
-      if (sha256Hex(e.blob) !== e.id) throw new Error('the update is not the one that was stored');
-      return { ...e, ifAccepted: unpackMemory(e.ifAccepted), ifRejected: unpackMemory(e.ifRejected) };
-    } catch (error) {
-      await rename(path, `${path}.damaged`);
-      damaged((error as Error).message);
+    let why: string | undefined;
+    const e = await this.#outbox.open((error) => {
+      why = String(error.cause ?? error);
+    });
+    if (e && sha256Hex(e.blob) !== e.id) why = 'the update is not the one that was stored';
+    if (why !== undefined) {
+      await rename(this.#outbox.path, `${this.#outbox.path}.damaged`);
+      damaged(why);
       return undefined;
     }
+    return e && { ...e, ifAccepted: unpackMemory(e.ifAccepted), ifRejected: unpackMemory(e.ifRejected) };
   }
 
   async saveOutbox(entry: OutboxEntry): Promise<void> {
-    const { ifAccepted, ifRejected } = entry;
-    const packed = pack({ ...entry, ifAccepted: packMemory(ifAccepted), ifRejected: packMemory(ifRejected) });
-    await writeDurable(join(this.folder, 'outbox'), packed);
+    const { id, round, base, blob, ifAccepted, ifRejected } = entry;
+    const carried = { ifAccepted: packMemory(ifAccepted), ifRejected: packMemory(ifRejected) };
+    await this.#outbox.write({ id, round, base, blob, ...carried });
   }
 
   /**
@@ -84,54 +145,38 @@ export class EdgeStore {
    * cloud answers as before, and the same is written once more.
    */
   async settle(memory: Memory): Promise<void> {
-    await writeDurable(join(this.folder, 'memory'), pack(packMemory(memory)));
-    await rm(join(this.folder, 'outbox'), { force: true });
+    await this.#memory.write(packMemory(memory));
+    await this.#outbox.remove();
   }
 
   /** How many samples the cloud was given; 0 where none, or the file is damaged. */
   async sharedSamples(): Promise<number> {
-    return Number((await readIfThere(join(this.folder, 'shared-samples')))?.toString('utf8') ?? 0) || 0;
+    return (await this.#shared.open(damagedIsNone))?.count ?? 0;
   }
 
   async rememberSharedSamples(count: number): Promise<void> {
-    await writeDurable(join(this.folder, 'shared-samples'), String(count));
+    await this.#shared.write({ count });
   }
 
-  /** The model in service when this gateway was last running. */
-  serving(): Promise<Uint8Array | undefined> {
-    return readIfThere(join(this.folder, 'serving'));
-  }
-
-  async saveServing(packed: Uint8Array): Promise<void> {
-    await writeDurable(join(this.folder, 'serving'), packed);
+  /** A file beside these, of a kind that another room knows. */
+  file<T extends object>(name: string, format: StateFormat<T>): StateFile<T> {
+    return new StateFile(join(this.folder, name), format);
   }
 
   async saveLocalTensors(layout: string, values: Float32Array): Promise<void> {
-    await writeDurable(join(this.folder, 'local-tensors'), pack({ layout, values: toBytes(values) }));
+    await this.#local.write({ layout, values: toBytes(values) });
   }
 
   /** Tensors that never leave this gateway; undefined where there are none for this layout, or the file is damaged. */
   async localTensors(layout: string): Promise<Float32Array | undefined> {
-    const file = await readIfThere(join(this.folder, 'local-tensors'));
-    if (!file) return undefined;
-    try {
-      const kept = z.object({ layout: z.string(), values: bytes }).parse(unpack(file));
-      return kept.layout === layout ? toFloats(kept.values) : undefined;
-    } catch {
-      return undefined;
-    }
+    const kept = await this.#local.open(damagedIsNone);
+    return kept?.layout === layout ? toFloats(kept.values) : undefined;
   }
 
   /** What is carried for a model of `length` values; nothing where the file is missing, damaged or of another model. */
   async memory(length: number): Promise<Memory> {
-    const file = await readIfThere(join(this.folder, 'memory'));
-    if (!file) return {};
-    try {
-      const memory = unpackMemory(memorySchema.parse(unpack(file)));
-      const parts = [memory.residual, memory.velocity, memory.levels];
-      return parts.every((part) => part === undefined || part.length === length) ? memory : {};
-    } catch {
-      return {};
-    }
+    const memory = unpackMemory((await this.#memory.open(damagedIsNone)) ?? {});
+    const parts = [memory.residual, memory.velocity, memory.levels];
+    return parts.every((part) => part === undefined || part.length === length) ? memory : {};
   }
 }

@@ -2,6 +2,15 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256Hex } from '@ecavg/protocol';
 import { listFolder, readIfThere, writeDurable } from '../files.js';
+import { opaqueState } from '../stateKinds.js';
+
+opaqueState({
+  kind: 'version in hand',
+  at: { edge: 'blobs/{sha256}', region: 'upstream/blobs/{sha256}' },
+  holds: 'the model and its training graph (ONNX), or the difference that led to it',
+  told: 'its sha256, in its name',
+  removed: 'safe: it is fetched again',
+});
 
 /** Published files that a node keeps, by their sha256, so that a restart fetches nothing again. */
 export class BlobStore {

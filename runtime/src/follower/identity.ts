@@ -4,7 +4,24 @@ import { Signer } from '@ecavg/protocol';
 import { readOrCreate } from '../files.js';
 import { type BrokerConfig, readSecret } from '../mqtt.js';
 import { nextSession } from '../session.js';
+import { opaqueState } from '../stateKinds.js';
 import { Trust } from './trust.js';
+
+opaqueState({
+  kind: 'key of the gateway',
+  at: { edge: 'key.pem' },
+  holds: 'the private key that updates are signed with',
+  told: 'PEM',
+  removed: 'no: the cloud refuses the gateway under another key until it is forgotten there, or enrolled anew',
+});
+
+opaqueState({
+  kind: 'password at the broker',
+  at: { edge: 'broker-password', region: 'upstream/broker-password' },
+  holds: 'the password that the node gave itself with `broker.enrolTokenFile`',
+  told: 'a secret, one line of text',
+  removed: 'no: the broker has to give the node another one-time token',
+});
 
 /** What a node is called, and where it belongs. */
 export interface Names {

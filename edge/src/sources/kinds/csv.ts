@@ -4,7 +4,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CsvError, csvMapping, matches, readCsv } from '@ecavg/models';
-import { readJson, SerialQueue, writeDurable } from '@ecavg/runtime';
+import { opaqueState, SerialQueue, StateFile, StateFormat } from '@ecavg/runtime';
 import { type FSWatcher, watch } from 'chokidar';
 import { z } from 'zod';
 import { defineSource, type Source, type SourceMeans } from '../source.js';
@@ -30,8 +30,31 @@ const LINE_FEED = 10;
 /** A change within 5 ms of another one is told of once (chokidar): what was read is looked at again after this long. */
 const AGAIN_MS = 100;
 
-/** By path: bytes dealt with. */
-const progressSchema = z.record(z.string(), z.number());
+const progressSchema = z.object({
+  /** By path: bytes dealt with. */
+  files: z.record(z.string(), z.number()),
+});
+
+const progressFormat = new StateFormat({
+  kind: 'progress of a CSV source',
+  at: {},
+  holds: 'how many bytes of each file were dealt with',
+  removed: '',
+  format: 1,
+  encoding: 'json',
+  schema: progressSchema,
+  // The bare map.
+  migrations: { 0: (files) => ({ files }) },
+});
+
+/** Sources that extensions add write what they like: each kind tells its own formats. */
+opaqueState({
+  kind: 'what a source remembers',
+  at: { edge: 'samples/source-{i}.json' },
+  holds: 'of a CSV source: how many bytes of each file were dealt with',
+  told: '`format` in it, by the kind of the source',
+  removed: 'files are read once more, and their windows stand twice in the store',
+});
 
 /**
  * CSV files, there already or to come. Each is a recording of its own, read once when it is complete; or, with `follow`, a log that
@@ -42,6 +65,7 @@ export class CsvSource implements Source {
   readonly #folder: string;
   readonly #stopped = new AbortController();
   #watcher: FSWatcher | undefined;
+  readonly #file: StateFile<z.output<typeof progressSchema>>;
   #progress: Record<string, number> = {};
 
   constructor(
@@ -50,10 +74,11 @@ export class CsvSource implements Source {
   ) {
     for (const name of Object.keys(config.columns)) means.channel(name, `columns.${name}`);
     this.#folder = resolve(dirname(config.path));
+    this.#file = new StateFile(means.stateFile, progressFormat);
   }
 
   async start(): Promise<void> {
-    this.#progress = (await readJson(this.means.stateFile, progressSchema)) ?? {};
+    this.#progress = (await this.#file.open())?.files ?? {};
     const { watch: stays, follow, path } = this.config;
     const { log } = this.means;
     const watcher = watch(this.#folder, {
@@ -153,7 +178,7 @@ export class CsvSource implements Source {
 
   async #remember(file: string, bytes: number): Promise<void> {
     this.#progress[file] = bytes;
-    await writeDurable(this.means.stateFile, JSON.stringify(this.#progress));
+    await this.#file.write({ files: this.#progress });
   }
 }
 
