@@ -1,13 +1,14 @@
 // Writes the tables of docs/ that follow from the code: `npm run generate:docs`; with --check it only says which are stale.
 // A built module */dist/**/docTables.js exports `docTables = { name: () => text }`; what it makes stands in a file of docs/, or in
-// README.md or CONTRIBUTING.md, between the lines `<!-- made of NAME: npm run generate:docs -->` and `<!-- end of NAME -->`.
+// README.md or CONTRIBUTING.md, between the lines `<!-- made of NAME: npm run generate:docs -->` and `<!-- end of NAME -->`. A NAME with
+// a slash is a file's path from the root: what stands there is that file.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { extname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('../', import.meta.url));
 const PACKAGES = ['protocol', 'runtime', 'models', 'broker', 'edge', 'cloud', 'cli', 'deploy', 'bench'];
-const PLACE = /(<!-- made of ([\w-]+): npm run generate:docs -->\n)[\s\S]*?(<!-- end of \2 -->)/g;
+const PLACE = /(<!-- made of ([\w./-]+): npm run generate:docs -->\n)[\s\S]*?(<!-- end of \2 -->)/g;
 
 const filesBelow = (folder, fits) =>
   existsSync(folder)
@@ -30,6 +31,10 @@ async function allTables() {
   return tables;
 }
 
+/** A file as a block of code. */
+const block = (path) =>
+  `\`\`\`${extname(path).slice(1).replace('mjs', 'js')}\n${readFileSync(join(ROOT, path), 'utf8').trim()}\n\`\`\``;
+
 /** The files as they should be, by path from the root. */
 async function made() {
   const tables = await allTables();
@@ -40,7 +45,7 @@ async function made() {
     const text = readFileSync(join(ROOT, path), 'utf8');
     const texts = new Map();
     for (const [, , name] of text.matchAll(PLACE)) {
-      const make = tables.get(name);
+      const make = name.includes('/') ? () => block(name) : tables.get(name);
       if (!make) throw new Error(`${path}: there is no table ${name}; there are ${[...tables.keys()].join(', ')}`);
       texts.set(name, await make());
       used.add(name);

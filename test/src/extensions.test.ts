@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -74,6 +74,28 @@ describe('a wrong extension is one sentence and exit code 2', () => {
       assert.match(refused('cloud', '--config', settings('./bad.mjs').cloud, '--print-config'), message, text);
     }
   });
+});
+
+test('the transform of docs/extensions.md does what it says', () => {
+  const docs = readFileSync(new URL('../../docs/extensions.md', import.meta.url), 'utf8');
+  const [, text] = /```js\n(\/\/ fahrenheit\.mjs[\s\S]*?)```/.exec(docs) ?? [];
+  assert.ok(text);
+  write('fahrenheit.mjs', text);
+  const suite = new URL('../../edge/dist/conformance.js', import.meta.url).href;
+  const file = write(
+    'fahrenheit.test.mjs',
+    `import { describeTransform } from ${JSON.stringify(suite)};
+    import { extension } from './fahrenheit.mjs';
+    describeTransform('fahrenheit', extension.transforms.fahrenheit, {
+      settings: { channels: ['temperature'] },
+      unknownChannel: { channels: ['nowhere'] },
+      cases: [{ in: [{ channel: 0, at: 1, value: 212 }, { channel: 1, at: 2, value: 212 }],
+        out: [{ channel: 0, at: 1, value: 100 }, { channel: 1, at: 2, value: 212 }] }],
+    });`,
+  );
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const { status, stdout } = spawnSync(process.execPath, ['--test', file], { encoding: 'utf8', env });
+  assert.equal(status, 0, stdout);
 });
 
 test('options of an extension’s combiner are checked as all settings are, also with several models', () => {

@@ -10,6 +10,7 @@ import type { UpdateCodec } from './types.js';
  */
 export const int8Codec: UpdateCodec = {
   name: 'int8-brotli',
+  presets: false,
   encode(delta, layout, options) {
     checkFinite(delta, layout);
     const scales = layout.tensors.length * 4;

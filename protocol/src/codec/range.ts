@@ -58,6 +58,7 @@ interface Settings {
  */
 export const rangeCodec: Required<UpdateCodec> = {
   name: 'range',
+  presets: true,
 
   encode(delta, layout, options, reference) {
     checkFinite(delta, layout);

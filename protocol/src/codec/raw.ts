@@ -6,6 +6,7 @@ import type { UpdateCodec } from './types.js';
 /** Little-endian float32, uncompressed: the baseline that the others are measured against. */
 export const rawCodec: UpdateCodec = {
   name: 'raw',
+  presets: false,
   encode(delta, layout) {
     checkFinite(delta, layout);
     const out = new Uint8Array(delta.length * 4);

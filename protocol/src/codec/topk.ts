@@ -15,6 +15,7 @@ const DENSE_BELOW = 64;
  */
 export const topkCodec: UpdateCodec = {
   name: 'topk-brotli',
+  presets: false,
   encode(delta, layout, options) {
     checkFinite(delta, layout);
     const fraction = option(options, 'fraction', 0.05, 1e-6, 1);

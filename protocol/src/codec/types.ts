@@ -18,6 +18,8 @@ export interface Reference {
  */
 export interface UpdateCodec {
   readonly name: string;
+  /** Whether PRESETS are options of this codec. */
+  readonly presets: boolean;
   /** `delta` has `layout.total` finite values; throws `non-finite` otherwise, RangeError on bad options. */
   encode(delta: Float32Array, layout: Layout, options: CodecOptions, reference?: Reference): Uint8Array;
   /** The hash of the reference that a payload was coded with; undefined where it needs none. */
