@@ -84,10 +84,9 @@ export class Gateway {
           return this.#training.begin();
         },
         layout: () => this.#learner.layout,
-        others: inference ? [inference.topic] : [],
-        other: (topic, payload) => inference?.accept(topic, payload) ?? false,
         retry: () => this.#training.begin(),
         changed: () => this.#statusFile.changed(),
+        ...(inference && { more: { topics: [inference.topic], accept: (...of) => inference.accept(...of) } }),
       },
     );
   }

@@ -30,6 +30,8 @@ export const regionalConfigSchema = z.strictObject({
     /** How the partial aggregate is coded; lossless: the same result as with one aggregator. */
     preset: z.enum(PRESET_NAMES).exclude(['auto']).default('lossless'),
     resendSeconds: z.number().min(0.1).max(3600).default(10),
+    /** Back after a minute or more away, it waits for a random part of this before it catches up: not all regions at once. */
+    catchUpSeconds: z.number().min(0).max(3600).default(10),
   }),
   rounds: z
     .strictObject({

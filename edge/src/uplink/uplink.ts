@@ -39,10 +39,9 @@ type Handlers = FollowerHandlers<Artifact, OutboxEntry>;
 
 /** What the gateway makes of it; see FollowerHandlers. */
 export interface UplinkHandlers
-  extends Pick<
-    Handlers,
-    'present' | 'taken' | 'again' | 'heard' | 'round' | 'settled' | 'others' | 'other' | 'retry' | 'changed'
-  > {
+  extends Pick<Handlers, 'present' | 'taken' | 'again' | 'round' | 'settled' | 'retry' | 'changed' | 'more'> {
+  /** Training for a round that is over ends. */
+  heard(round: RoundMessage): void;
   /** Of the updates that are made here; undefined before the first version. */
   layout(): Layout | undefined;
 }

@@ -38,7 +38,7 @@ export interface FollowerParts<A extends VersionFiles, E extends OutboxEntry> {
   readonly makeClient?: MakeClient;
 }
 
-/** What whoever follows makes of it. All but `heard`, `present`, `fits` and `changed` run as steps, one after another. */
+/** What whoever follows makes of it. Where a promise is returned, it runs as a step, after those before it. */
 export interface FollowerHandlers<A extends VersionFiles, E extends OutboxEntry> {
   /** What its status says; the version in hand is known here. */
   present(): Omit<Present, 'version'>;
@@ -48,25 +48,25 @@ export interface FollowerHandlers<A extends VersionFiles, E extends OutboxEntry>
   taken(now: InHand<A>, about: Taken<A>): Promise<void>;
   /** The version in hand has another number now, or the cloud asks once more. */
   again(now: InHand<A>): Promise<void>;
-  /** A round's message came; what goes on in a step can be ended by it. */
-  heard(round: RoundMessage): void;
   round(round: RoundMessage): Promise<void>;
-  /** See Outbox. */
-  encodeAgain(entry: E): Promise<E | undefined>;
+  /** The update has its receipt. */
   settled(entry: E, outcome: Outcome): Promise<void>;
-  /** An update goes out for the first time. */
-  sending(id: string): void;
-  /** After a connection, and the wait that may follow it: more that waits can go out. */
-  resumed(): void;
-  /** Topics besides those of every follower, and what comes on them; false where a message is none of these. */
-  readonly others: readonly string[];
-  other(topic: string, payload: Uint8Array): boolean;
-  /** A receipt of something else than the update. */
-  receipt(receipt: Receipt): void;
   /** After a step that failed: what is worth another try. */
   retry(): Promise<void>;
+  /** A round's message came, and its turn is not yet: what goes on can be ended by it. */
+  heard?(round: RoundMessage): void;
+  /** See Outbox. Default: it can't be made. */
+  encodeAgain?(entry: E): Promise<E | undefined>;
+  /** An update goes out for the first time. */
+  sending?(id: string): void;
+  /** After a connection, and the wait that may follow it: more that waits can go out. */
+  resumed?(): void;
+  /** A receipt of something else than the update. */
+  receipt?(receipt: Receipt): void;
   /** After a step, and where the connection came or went. */
-  changed(): void;
+  changed?(): void;
+  /** Topics besides those of every follower, and what comes on them; false where a message is none of these. */
+  readonly more?: { readonly topics: readonly string[]; accept(topic: string, payload: Uint8Array): boolean };
 }
 
 type Hear = (payload: Uint8Array) => void;
@@ -102,7 +102,7 @@ export class Follower<A extends VersionFiles, E extends OutboxEntry> {
       retrySeconds: resendSeconds,
       log,
       retry: () => handlers.retry(),
-      after: () => handlers.changed(),
+      after: () => handlers.changed?.(),
     });
     this.#presence = new Presence({
       names,
@@ -122,9 +122,9 @@ export class Follower<A extends VersionFiles, E extends OutboxEntry> {
       catchUpSeconds: parts.catchUpSeconds,
       log,
       makeClient: parts.makeClient,
-      topics: () => [...this.#hears.keys(), ...handlers.others],
+      topics: () => [...this.#hears.keys(), ...(handlers.more?.topics ?? [])],
       connected: (waitMs) => this.#connected(waitMs),
-      lost: () => handlers.changed(),
+      lost: () => handlers.changed?.(),
       message: (topic, payload) => this.#message(topic, payload),
     });
     const { client, flow } = this.connection;
@@ -146,14 +146,14 @@ export class Follower<A extends VersionFiles, E extends OutboxEntry> {
       again: (now) => handlers.again(now),
     });
     const { chunkBytes } = broker.transfer;
-    this.#sender = new Sender({ client, flow, chunkBytes, resendSeconds, log }, ({ id }) => handlers.sending(id));
+    this.#sender = new Sender({ client, flow, chunkBytes, resendSeconds, log }, ({ id }) => handlers.sending?.(id));
     this.outbox = new Outbox({
       names,
       topic: topics.update(edge, model),
       sender: this.#sender,
       store: parts.outbox,
       log,
-      encodeAgain: (entry) => handlers.encodeAgain(entry),
+      encodeAgain: async (entry) => handlers.encodeAgain?.(entry),
     });
     this.#enrolment = new Enrolment({
       names,
@@ -223,12 +223,12 @@ export class Follower<A extends VersionFiles, E extends OutboxEntry> {
 
   #connected(waitMs: number): void {
     this.#presence.tellAnew();
-    this.handlers.changed();
+    this.handlers.changed?.();
     const resume = (): void => {
       this.#downloads.resume();
       this.#enrolment.ask();
       this.outbox.resume();
-      this.handlers.resumed();
+      this.handlers.resumed?.();
     };
     if (waitMs === 0) return resume();
     const waited = sleep(waitMs, undefined, { signal: this.steps.stopped });
@@ -238,7 +238,7 @@ export class Follower<A extends VersionFiles, E extends OutboxEntry> {
   }
 
   #message(topic: string, payload: Uint8Array): void {
-    if (this.#downloads.accept(topic, payload) || this.handlers.other(topic, payload)) return;
+    if (this.#downloads.accept(topic, payload) || this.handlers.more?.accept(topic, payload)) return;
     try {
       this.#hears.get(topic)?.(payload);
     } catch (error) {
@@ -267,7 +267,7 @@ export class Follower<A extends VersionFiles, E extends OutboxEntry> {
     if (round.model !== names.model) throw new ProtocolError('identity-mismatch', `round of model ${round.model}`);
     identity.trust.check(round);
     this.#round = round;
-    this.handlers.heard(round);
+    this.handlers.heard?.(round);
     this.steps.run(async () => {
       await identity.trust.remember(round);
       await this.handlers.round(round);
@@ -279,7 +279,7 @@ export class Follower<A extends VersionFiles, E extends OutboxEntry> {
       this.steps.run(async () => {
         if (await this.#enrolment.answered(receipt)) this.outbox.resume();
       });
-    } else if (!this.outbox.concerns(receipt)) this.handlers.receipt(receipt);
+    } else if (!this.outbox.concerns(receipt)) this.handlers.receipt?.(receipt);
     else if (this.outbox.answered(receipt)) {
       this.steps.run(async () => {
         const settled = await this.outbox.settle(receipt);

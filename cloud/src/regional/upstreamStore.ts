@@ -1,0 +1,144 @@
+import { join } from 'node:path';
+import {
+  type OutboxEntry,
+  type OutboxStore,
+  type Outcome,
+  opaqueState,
+  readIfThere,
+  StateFile,
+  StateFormat,
+  unchanged,
+} from '@ecavg/runtime';
+import { z } from 'zod';
+
+const bytes = z.custom<Uint8Array>((v) => v instanceof Uint8Array);
+const floats = bytes.refine((v) => v.length % 4 === 0, 'is no sequence of float32');
+
+const outboxSchema = z.object({
+  id: z.string(),
+  round: z.int(),
+  base: z.string(),
+  blob: bytes,
+  /** float32. Absent in files of release 0.1.0, which coded without loss. */
+  wanted: floats.optional(),
+  left: floats.optional(),
+});
+
+const outboxFormat = new StateFormat({
+  kind: 'regional outbox',
+  at: { region: 'upstream/outbox' },
+  holds: 'the partial aggregate that waits for the cloud’s receipt, and what either answer leaves behind (float32)',
+  removed: 'no: the partial aggregate, and so its edges’ work of a round, is lost',
+  format: 1,
+  encoding: 'messagepack',
+  schema: outboxSchema,
+  migrations: { 0: unchanged },
+});
+
+const settledFormat = new StateFormat({
+  kind: 'last settled round',
+  at: { region: 'upstream/settled' },
+  holds: 'the last round whose partial aggregate has its receipt',
+  removed: 'safe between two rounds',
+  format: 1,
+  encoding: 'json',
+  schema: z.object({ round: z.int() }),
+  // The number alone.
+  migrations: { 0: (round) => ({ round }) },
+});
+
+const residualFormat = new StateFormat({
+  kind: 'regional residual',
+  at: { region: 'upstream/residual' },
+  holds: 'what partial aggregates could not bring to the cloud (float32): the next one carries it',
+  removed: 'what it holds is lost',
+  format: 1,
+  encoding: 'messagepack',
+  schema: z.object({ values: floats }),
+  // Format 0, of release 0.1.0, is the values alone: see `isStamped`.
+  migrations: {},
+});
+
+opaqueState({
+  kind: 'version in hand of a region',
+  at: { region: 'upstream/blobs/{sha256}' },
+  holds: 'the model and its training graph (ONNX), and the difference that led to it',
+  told: 'its sha256, in its name',
+  removed: 'safe: it is fetched again',
+});
+
+const toBytes = (v: Float32Array): Uint8Array => new Uint8Array(v.buffer, v.byteOffset, v.byteLength);
+const toFloats = (v: Uint8Array): Float32Array => new Float32Array(new Uint8Array(v).buffer);
+
+/** A region's update, which waits for the cloud's receipt. */
+export interface PartialAggregate extends OutboxEntry {
+  /** All that it is to bring; absent in one of release 0.1.0. */
+  readonly wanted?: Float32Array;
+  /** What coding lost of that; absent where nothing. */
+  readonly left?: Float32Array;
+}
+
+/** What a regional aggregator must not lose of its way up. Every write is whole and on disk when it returns. */
+export class UpstreamStore implements OutboxStore<PartialAggregate> {
+  readonly #outbox: StateFile<z.output<typeof outboxSchema>>;
+  readonly #settled: StateFile<{ round: number }>;
+  readonly #residual: StateFile<{ values: Uint8Array }>;
+  #settledRound = 0;
+
+  private constructor(folder: string) {
+    this.#outbox = new StateFile(join(folder, 'outbox'), outboxFormat);
+    this.#settled = new StateFile(join(folder, 'settled'), settledFormat);
+    this.#residual = new StateFile(join(folder, 'residual'), residualFormat);
+  }
+
+  static async open(folder: string): Promise<UpstreamStore> {
+    const store = new UpstreamStore(folder);
+    // Damaged: a round that is over may be answered once more, and the cloud says so.
+    store.#settledRound = (await store.#settled.open(() => undefined))?.round ?? 0;
+    return store;
+  }
+
+  /** The last round whose partial aggregate has its receipt; 0: none yet. */
+  get settledRound(): number {
+    return this.#settledRound;
+  }
+
+  async load(): Promise<PartialAggregate | undefined> {
+    const found = await this.#outbox.open();
+    if (!found) return undefined;
+    const { wanted, left, ...entry } = found;
+    return { ...entry, ...(wanted && { wanted: toFloats(wanted) }), ...(left && { left: toFloats(left) }) };
+  }
+
+  async save({ id, round, base, blob, wanted, left }: PartialAggregate): Promise<void> {
+    const carried = { ...(wanted && { wanted: toBytes(wanted) }), ...(left && { left: toBytes(left) }) };
+    await this.#outbox.write({ id, round, base, blob, ...carried });
+  }
+
+  async settle(entry: PartialAggregate, outcome: Outcome): Promise<void> {
+    const carried = CARRIED[outcome](entry) ?? new Float32Array();
+    await this.#residual.write({ values: toBytes(carried) });
+    await this.#settled.write({ round: entry.round });
+    this.#settledRound = entry.round;
+    await this.#outbox.remove();
+  }
+
+  /** What the next partial aggregate carries on, for a model of `length` values; undefined where nothing. */
+  async residual(length: number): Promise<Float32Array | undefined> {
+    const { path } = this.#residual;
+    const file = await readIfThere(path);
+    if (!file) return undefined;
+    const values = isStamped(file) ? residualFormat.decode(file, path).value.values : file;
+    return values.length === length * 4 ? toFloats(values) : undefined;
+  }
+}
+
+/** What an entry leaves behind. */
+const CARRIED: Readonly<Record<Outcome, (entry: PartialAggregate) => Float32Array | undefined>> = {
+  accepted: ({ left }) => left,
+  'given-back': ({ wanted }) => wanted,
+  dropped: () => undefined,
+};
+
+/** Release 0.1.0 wrote the values alone, without the number of a format before them. */
+const isStamped = (file: Buffer): boolean => file.subarray(1, 8).equals(Buffer.from('\xa6format', 'latin1'));
