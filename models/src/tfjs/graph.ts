@@ -15,6 +15,14 @@ export interface PassOptions {
   readonly statistics?: Statistics;
 }
 
+type Graph = NonNullable<ModelProto['graph']>;
+
+/** Names of the graph's input and output. */
+interface GraphIo {
+  readonly input: string;
+  readonly output: string;
+}
+
 /**
  * Executes an ONNX inference graph with TensorFlow.js ops, so that `tf.grads` can differentiate it. Shapes and integer
  * tensors come from a probing run in ONNX Runtime, as for our own gradient rules; what is computed
@@ -23,19 +31,19 @@ export interface PassOptions {
 export class TfjsGraph {
   readonly #nodes: readonly NodeProto[];
   readonly #constants = new Map<string, Tensor>();
+  readonly #free: ReadonlySet<string>;
 
   private constructor(
     private readonly tf: Tf,
     private readonly probe: Probe,
-    private readonly inputName: string,
-    private readonly outputName: string,
-    model: ModelProto,
-    private readonly free: ReadonlySet<string>,
+    private readonly io: GraphIo,
+    { graph, free }: { readonly graph: Graph; readonly free: ReadonlySet<string> },
   ) {
-    const graph = model.graph;
+    this.#free = free;
     // What only sizes and axes are made of has been worked out by the probing run.
-    this.#nodes = (graph?.node ?? []).filter((n) => n.output.some((o) => o !== '' && probe.ints(o) === undefined));
-    for (const t of graph?.initializer ?? []) {
+    this.#nodes = graph.node.filter((n) => n.output.some((o) => o !== '' && probe.ints(o) === undefined));
+    for (const node of this.#nodes) kernelOf(node);
+    for (const t of graph.initializer) {
       if (t.dataType === DataType.FLOAT && !free.has(t.name)) {
         this.#constants.set(t.name, tf.tensor(floatData(t), t.dims.map(Number)));
       }
@@ -49,25 +57,24 @@ export class TfjsGraph {
   static async create(
     tf: Tf,
     model: ModelProto,
-    io: { input: string; output: string; inputShape: readonly number[] },
+    io: GraphIo & { readonly inputShape: readonly number[] },
     free: ReadonlySet<string>,
   ): Promise<TfjsGraph> {
     const probe = await probeModel(model, io.input, io.inputShape);
-    const graph = new TfjsGraph(tf, probe, io.input, io.output, model, free);
-    for (const node of graph.#nodes) kernelOf(node);
-    return graph;
+    if (!model.graph) throw new ModelError('the model has no graph');
+    return new TfjsGraph(tf, probe, io, { graph: model.graph, free });
   }
 
   /** The output for `x`; call it inside `tf.tidy` or a gradient. */
   run(x: Tensor, weights: ReadonlyMap<string, Tensor>, { masks, statistics }: PassOptions = {}): Tensor {
     const { tf, probe } = this;
-    const values = new Map<string, Tensor>([...this.#constants, ...weights, [this.inputName, x]]);
+    const values = new Map<string, Tensor>([...this.#constants, ...weights, [this.io.input, x]]);
     let dropped = 0;
     const ctx: TfContext = {
       tf,
       shape: probe.shape,
       ints: probe.ints,
-      renewed: (name) => statistics !== undefined && this.free.has(name),
+      renewed: (name) => statistics !== undefined && this.#free.has(name),
       renew: (name, next) => statistics?.set(name, tf.keep(next)),
       mask: () => masks?.[dropped++],
     };
@@ -75,8 +82,8 @@ export class TfjsGraph {
       const given = node.input.map((name) => values.get(name));
       for (const [i, t] of kernelOf(node)(node, given, ctx).entries()) values.set(output(node, i), t);
     }
-    const result = values.get(this.outputName);
-    if (!result) throw new ModelError(`no node makes the output ${JSON.stringify(this.outputName)}`);
+    const result = values.get(this.io.output);
+    if (!result) throw new ModelError(`no node makes the output ${JSON.stringify(this.io.output)}`);
     return result;
   }
 

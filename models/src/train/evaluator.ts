@@ -15,8 +15,7 @@ export class Evaluator {
   private constructor(
     private readonly session: InferenceSession,
     private readonly layout: Layout,
-    private readonly inputName: string,
-    private readonly outputName: string,
+    private readonly names: { readonly input: string; readonly output: string },
     private readonly rebuilds: boolean,
   ) {}
 
@@ -33,17 +32,17 @@ export class Evaluator {
     if (!input || !output) throw new ModelError('a model to evaluate has one input and one output');
     const session = await openSession(serializeModel(withWeightInputs(model, layout)), threads, 'the model');
     const rebuilds = rebuildsInput(loss);
-    return new Evaluator(session, layout, input.name, output.name, rebuilds);
+    return new Evaluator(session, layout, { input: input.name, output: output.name }, rebuilds);
   }
 
   /** Outputs of `count` samples in `x` (row-major), flat. */
   async run(weights: Float32Array, x: Float32Array, shape: readonly number[]): Promise<Float32Array> {
-    const feeds: Record<string, Tensor> = { [this.inputName]: floatTensorOf(x, shape) };
+    const feeds: Record<string, Tensor> = { [this.names.input]: floatTensorOf(x, shape) };
     for (const { name, shape: dims, offset, length } of this.layout.tensors) {
       feeds[name] = floatTensorOf(weights.subarray(offset, offset + length), dims);
     }
     const out = await this.session.run(feeds);
-    return out[this.outputName]?.data as Float32Array;
+    return out[this.names.output]?.data as Float32Array;
   }
 
   /** Outputs over a view in batches, with the samples that they belong to. */

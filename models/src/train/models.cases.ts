@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { GraphBuilder } from '../onnx/builder.js';
 import { DataType, type ModelProto } from '../onnx/model.js';
 import { Random } from '../random.js';
@@ -21,3 +22,11 @@ export function regularised(sample: readonly number[]): ModelProto {
   b.output('logits', DataType.FLOAT, ['N', 4]);
   return b.model({ name: 'regularised' });
 }
+
+/** Equal but for rounding in single precision. */
+export const near = (actual: readonly number[], expected: readonly number[]): void => {
+  assert.equal(actual.length, expected.length);
+  actual.forEach((v, i) => {
+    assert.ok(Math.abs(v - (expected[i] ?? 0)) < 2e-5 * (1 + Math.abs(v)), `${actual} for ${expected}`);
+  });
+};

@@ -22,8 +22,7 @@ export interface Prediction {
 export class Predictor {
   private constructor(
     private readonly session: InferenceSession,
-    private readonly input: string,
-    private readonly output: string,
+    private readonly names: { readonly input: string; readonly output: string },
     /** Of one sample. */
     readonly shape: readonly number[],
     private readonly rebuilds: boolean,
@@ -34,7 +33,7 @@ export class Predictor {
     const { input, output } = inspectModel(parseModel(onnx));
     const rebuilds = rebuildsInput(loss);
     const session = await openSession(onnx, threads, 'the model');
-    const made = new Predictor(session, input.name, output.name, shape, rebuilds);
+    const made = new Predictor(session, { input: input.name, output: output.name }, shape, rebuilds);
     // The first run is slower than those after it.
     await made.predict(new Float32Array(made.size), 1);
     return made;
@@ -47,8 +46,8 @@ export class Predictor {
 
   /** @param x `count` samples, one after another. */
   async predict(x: Float32Array, count: number): Promise<Prediction[]> {
-    const feeds = { [this.input]: floatTensorOf(x, [count, ...this.shape]) };
-    const out = (await this.session.run(feeds))[this.output]?.data as Float32Array;
+    const feeds = { [this.names.input]: floatTensorOf(x, [count, ...this.shape]) };
+    const out = (await this.session.run(feeds))[this.names.output]?.data as Float32Array;
     const width = out.length / count;
     return Array.from({ length: count }, (_, i) => {
       const row = out.subarray(i * width, (i + 1) * width);
