@@ -1,7 +1,15 @@
 import { timingSafeEqual } from 'node:crypto';
 import { join } from 'node:path';
 import { sha256Hex } from '@ecavg/protocol';
-import { ConfigError, hashPassword, isPassword, newPassword, StateFile, StateFormat, stampOf } from '@ecavg/runtime';
+import {
+  ConfigError,
+  hashPassword,
+  isPassword,
+  newPassword,
+  StateFile,
+  StateFormat,
+  WatchedFile,
+} from '@ecavg/runtime';
 import { z } from 'zod';
 
 const roleSchema = z.object({ publish: z.array(z.string()), subscribe: z.array(z.string()) });
@@ -43,15 +51,12 @@ const TOKEN_SEPARATOR = ':';
 
 /** Users and roles in a file that commands and the running broker both use. */
 export class Users {
-  #users: UsersFile = { users: {}, roles: {} };
-  /** What the file looked like when it was read. */
-  #stamp = '';
-  private constructor(private readonly kept: StateFile<UsersFile>) {}
+  private constructor(private readonly kept: WatchedFile<UsersFile>) {}
 
   static async open(path: string): Promise<Users> {
-    const users = new Users(new StateFile(path, usersFormat));
-    await users.reload();
-    return users;
+    const kept = new WatchedFile<UsersFile>(new StateFile(path, usersFormat), { users: {}, roles: {} });
+    await kept.reload();
+    return new Users(kept);
   }
 
   get path(): string {
@@ -59,19 +64,16 @@ export class Users {
   }
 
   get file(): UsersFile {
-    return this.#users;
+    return this.kept.value;
   }
 
   get(name: string): User | undefined {
-    return Object.hasOwn(this.#users.users, name) ? this.#users.users[name] : undefined;
+    return Object.hasOwn(this.kept.value.users, name) ? this.kept.value.users[name] : undefined;
   }
 
   /** Reads the file again where it has changed; throws where it is damaged, and goes on with what was known. */
   async reload(): Promise<void> {
-    const stamp = await stampOf(this.path);
-    if (stamp === this.#stamp) return;
-    this.#users = (await this.kept.read()) ?? { users: {}, roles: {} };
-    this.#stamp = stamp;
+    await this.kept.reload();
   }
 
   /** @throws ConfigError for a name that is no topic level. */
@@ -80,12 +82,12 @@ export class Users {
       throw new ConfigError(
         `user ${JSON.stringify(name)}: use 1-64 letters, digits, "_", "-" or ".", starting with a letter or digit`,
       );
-    await this.#save({ ...this.#users.users, [name]: user });
+    await this.#save({ ...this.kept.value.users, [name]: user });
   }
 
   async remove(name: string): Promise<boolean> {
     if (!this.get(name)) return false;
-    const { [name]: _, ...others } = this.#users.users;
+    const { [name]: _, ...others } = this.kept.value.users;
     await this.#save(others);
     return true;
   }
@@ -131,8 +133,7 @@ export class Users {
   }
 
   async #save(users: UsersFile['users']): Promise<void> {
-    this.#users = { ...this.#users, users };
-    await this.kept.write(this.#users);
+    await this.kept.write({ ...this.kept.value, users });
   }
 }
 

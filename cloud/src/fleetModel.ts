@@ -13,23 +13,17 @@ import { admit } from './inbox/admission.js';
 import { codecOptions } from './inbox/config.js';
 import { Inbox } from './inbox/inbox.js';
 import { type InboxCounters, Receipts } from './inbox/receipts.js';
-import { type RoundState, RoundStore } from './inbox/roundStore.js';
+import { RoundStore } from './inbox/roundStore.js';
 import { ShareStore } from './inbox/shareStore.js';
-import { Slices } from './inbox/slices.js';
-import { Aggregator } from './judging/aggregator.js';
-import { askedOfSites, sharedClasses } from './judging/asked.js';
-import { NegativeTransferGuard } from './judging/guard.js';
-import { HeadTuner } from './judging/headTuner.js';
-import { ReferenceSet } from './judging/reference.js';
-import { openReferenceSamples, type ReferenceSamples } from './judging/referenceSamples.js';
+import { sharedClasses } from './judging/asked.js';
+import { type Judging, openJudging } from './judging/judging.js';
+import { openReferenceSamples } from './judging/referenceSamples.js';
 import { announcement } from './rounds/announcement.js';
-import { type ControlOutcome, VersionControl } from './rounds/control.js';
-import { HeadTuning } from './rounds/headTuning.js';
+import type { ControlOutcome, VersionControl } from './rounds/control.js';
 import { History, historyPath } from './rounds/history.js';
-import { closeRound } from './rounds/pipeline.js';
+import { openRounds } from './rounds/openRounds.js';
 import { Reporter } from './rounds/reporter.js';
-import { RoundManager } from './rounds/rounds.js';
-import { pipelineTools } from './rounds/tools.js';
+import type { RoundManager } from './rounds/rounds.js';
 import type { TelemetrySink } from './telemetry/points.js';
 import type { Control } from './versions/controlBox.js';
 import { openRegistry } from './versions/initial.js';
@@ -64,8 +58,7 @@ export interface FleetModelParts {
   readonly releases: Releases;
   readonly rounds: RoundManager;
   readonly control: VersionControl;
-  /** Lets go of what trains and evaluates. */
-  release(): Promise<void>;
+  readonly judging: Judging;
 }
 
 /** After these the next step of a round may be due. */
@@ -168,7 +161,7 @@ export class FleetModel implements ConnectedModel, ServedModel {
 
   async stop(): Promise<void> {
     await this.parts.rounds.stop();
-    await this.parts.release();
+    await this.parts.judging.release();
   }
 }
 
@@ -182,17 +175,16 @@ export async function openFleetModel(config: CloudConfig, shared: Shared, log: L
   const { registry, head } = await openRegistry(join(config.dataDir, 'models', model), config.model, data);
   const artifact = await registry.load(head);
   const disk = await openDisk(config, data);
-  const judging = await openJudging(config, artifact, samples, disk);
-  const { store, records, history } = disk;
-  const { reference, headTuner, aggregator, asked } = judging;
+  const judging = await openJudging({ config, artifact, samples, ...disk });
+  const { asked, reference, aggregator } = judging;
   const queue = new SerialQueue();
   const events = new EventLog();
   const members = new Members();
-  const reporter = new Reporter({ names: { fleet: config.fleet, model }, telemetry, history, log });
+  const reporter = new Reporter({ names: { fleet: config.fleet, model }, telemetry, history: disk.history, log });
   events.listen(({ type, data: figures }) => {
     if (type === 'deadline-extended') reporter.withoutQuorum(figures);
   });
-  const inbox = openInbox({ config, shared, artifact, data, registry, events, reporter, log, ...disk, ...judging });
+  const inbox = openInbox({ config, shared, artifact, data, registry, events, reporter, log, judging, ...disk });
   const publisher = new Publisher({
     client,
     signer,
@@ -208,48 +200,32 @@ export async function openFleetModel(config: CloudConfig, shared: Shared, log: L
     transfer: config.broker.transfer,
     log,
   });
-  const common = { config, registry, store, reference, aggregator, members, records, history, events, log };
+  const common = { ...disk, config, registry, members, events, log, queue };
   const releases = await Releases.open({
     ...common,
+    reference,
+    aggregator,
     publisher,
     received: (version, outcome, reception) => reporter.received(version, outcome, reception),
   });
-  const announce = (state: RoundState): Promise<void> => publisher.round(announcement(state, config));
-  const tools = pipelineTools({
+  const { rounds, control } = openRounds({
     ...common,
+    judging,
     releases,
-    guard: new NegativeTransferGuard(reference, config),
-    announce,
+    announce: (state) => publisher.round(announcement(state, config)),
     closed: (outcome) => reporter.roundClosed(outcome, inbox.counters, artifact.layout.total),
   });
-  const rounds = new RoundManager({
-    ...common,
-    releases,
-    queue,
-    announce,
-    headTuning: headTuner && new HeadTuning({ ...common, releases, headTuner, given: disk.given }),
-    close: (round) => closeRound(round, tools),
-  });
   return new FleetModel({
-    config,
+    ...common,
     client,
-    queue,
     classes: data.classes.length > 0,
-    registry,
-    store,
-    members,
-    history,
-    events,
+    judging,
     reporter,
     inbox,
     publisher,
     releases,
     rounds,
-    control: new VersionControl({ registry, releases, events, queue, rounds }),
-    async release() {
-      await reference.release();
-      await headTuner?.release();
-    },
+    control,
   });
 }
 
@@ -267,32 +243,10 @@ async function openDisk(config: CloudConfig, data: DataSet) {
   };
 }
 
-type Disk = Awaited<ReturnType<typeof openDisk>>;
-
-/** What averages, trains and measures. */
-async function openJudging(
-  config: CloudConfig,
-  artifact: Artifact,
-  samples: ReferenceSamples,
-  { folder, store, given }: Disk,
-) {
-  const slices = new Slices(artifact, config.strategy.combiner);
-  const reference = await ReferenceSet.create(config, artifact, samples, async () =>
-    config.fineTune.samples > 0 ? given.views('samples', await given.edges('samples')) : [],
-  );
-  const headTuner = await HeadTuner.create(config, artifact);
-  return {
-    slices,
-    reference,
-    headTuner,
-    aggregator: new Aggregator(config, folder, store.references, slices),
-    asked: askedOfSites(config.fineTune, artifact, headTuner),
-  };
-}
-
-interface InboxNeeds extends Disk, Awaited<ReturnType<typeof openJudging>> {
+interface InboxNeeds extends Awaited<ReturnType<typeof openDisk>> {
   readonly config: CloudConfig;
   readonly shared: Shared;
+  readonly judging: Judging;
   readonly artifact: Artifact;
   readonly data: DataSet;
   readonly registry: Registry;
@@ -304,7 +258,8 @@ interface InboxNeeds extends Disk, Awaited<ReturnType<typeof openJudging>> {
 /** What edges send: it is stored and counted, and events tell of it. */
 function openInbox(needs: InboxNeeds): Inbox {
   const { config, shared, artifact, data, registry, events, reporter, log } = needs;
-  const { store, records, given, slices, asked } = needs;
+  const { store, records, given } = needs;
+  const { slices, asked } = needs.judging;
   const { layout } = artifact;
   const staleness = (sha256: string): number | undefined => registry.staleness(sha256);
   return new Inbox({

@@ -12,7 +12,7 @@ export {
   extensionsSchema,
   loadExtensions,
 } from './extensions.js';
-export { listFolder, readIfThere, readJson, readOrCreate, stampOf, writeDurable } from './files.js';
+export { listFolder, readIfThere, readJson, readOrCreate, writeDurable } from './files.js';
 export { Flow, type FlowLimits } from './flow.js';
 export { BlobStore } from './follower/blobStore.js';
 export { Downloader } from './follower/download.js';
@@ -60,3 +60,4 @@ export { SOFTWARE } from './software.js';
 export { type OnDamage, StateFile } from './stateFile.js';
 export { NewerFormatError, StateFormat, unchanged } from './stateFormat.js';
 export { DATA_ROLES, type DataRole, fits, opaqueState, stateKinds } from './stateKinds.js';
+export { WatchedFile } from './watchedFile.js';

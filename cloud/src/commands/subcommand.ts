@@ -1,3 +1,5 @@
+// Commands: the subcommands of `ecavg cloud` that work beside a running cloud, and what they print.
+// They may touch every room, and import one only when they run; how settings are read they are given.
 import { ConfigError } from '@ecavg/runtime/commandLine';
 import { Command } from 'commander';
 import type { EnrolmentConfig } from '../fleet/config.js';

@@ -1,3 +1,5 @@
+// Fleet: the gateways: who they are, their keys, what they answered before, who is asked to train; the connection to them; events.
+// It may touch the room aggregation.
 import {
   decodeMessage,
   type EdgeTopic,

@@ -9,7 +9,7 @@ import {
   opaqueState,
   StateFile,
   StateFormat,
-  stampOf,
+  WatchedFile,
   writeDurable,
 } from '@ecavg/runtime';
 import { z } from 'zod';
@@ -49,26 +49,24 @@ const FIRST = 'operator';
 
 /** People and programs that may use the cloud's HTTP, in a file that commands and the running cloud both use. */
 export class Accounts {
-  #accounts: AccountsFile = { users: {}, tokens: {} };
-  #stamp = '';
-
-  private constructor(private readonly file: StateFile<AccountsFile>) {}
+  private constructor(private readonly file: WatchedFile<AccountsFile>) {}
 
   static async open(dataDir: string): Promise<Accounts> {
-    const accounts = new Accounts(new StateFile(join(dataDir, 'http', 'accounts.json'), accountsFormat));
-    await accounts.#reload();
-    return accounts;
+    const kept = new StateFile(join(dataDir, 'http', 'accounts.json'), accountsFormat);
+    const file = new WatchedFile<AccountsFile>(kept, { users: {}, tokens: {} });
+    await file.reload();
+    return new Accounts(file);
   }
 
   /** A user as it is now; `hash` changes with the password. */
   async user(name: string): Promise<{ role: Role; hash: string } | undefined> {
-    await this.#reload();
-    return own(this.#accounts.users, name);
+    await this.file.reload();
+    return own(this.file.value.users, name);
   }
 
   async list(): Promise<{ kind: 'user' | 'token'; name: string; role: Role }[]> {
-    await this.#reload();
-    const { users, tokens } = this.#accounts;
+    await this.file.reload();
+    const { users, tokens } = this.file.value;
     return [
       ...Object.entries(users).map(([name, { role }]) => ({ kind: 'user' as const, name, role })),
       ...Object.entries(tokens).map(([name, { role }]) => ({ kind: 'token' as const, name, role })),
@@ -77,25 +75,25 @@ export class Accounts {
 
   /** The user; undefined where name or password is wrong. */
   async signIn(name: string, password: string): Promise<{ role: Role; hash: string } | undefined> {
-    await this.#reload();
-    const user = own(this.#accounts.users, name);
+    await this.file.reload();
+    const user = own(this.file.value.users, name);
     return (await isPassword(password, user?.hash)) ? user : undefined;
   }
 
   /** The name and role of a program's token. */
   async ofToken(token: string): Promise<{ name: string; role: Role } | undefined> {
-    await this.#reload();
+    await this.file.reload();
     const hash = sha256Hex(token);
-    const found = Object.entries(this.#accounts.tokens).find(([, t]) => t.hash === hash);
+    const found = Object.entries(this.file.value.tokens).find(([, t]) => t.hash === hash);
     return found && { name: found[0], role: found[1].role };
   }
 
   /** Adds a user or gives one a new password, which is returned. */
   async setUser(name: string, role: Role, password = newPassword()): Promise<string> {
-    await this.#reload();
-    const { users } = this.#accounts;
-    await this.#save({
-      ...this.#accounts,
+    await this.file.reload();
+    const { users } = this.file.value;
+    await this.file.write({
+      ...this.file.value,
       users: { ...users, [checked(name)]: { role, hash: await hashPassword(password) } },
     });
     return password;
@@ -103,42 +101,32 @@ export class Accounts {
 
   /** Makes a token, which is returned and kept nowhere. */
   async setToken(name: string, role: Role): Promise<string> {
-    await this.#reload();
+    await this.file.reload();
     const token = `ecavg_${randomBytes(24).toString('base64url')}`;
-    const { tokens } = this.#accounts;
-    await this.#save({ ...this.#accounts, tokens: { ...tokens, [checked(name)]: { role, hash: sha256Hex(token) } } });
+    const { tokens } = this.file.value;
+    await this.file.write({
+      ...this.file.value,
+      tokens: { ...tokens, [checked(name)]: { role, hash: sha256Hex(token) } },
+    });
     return token;
   }
 
   async remove(kind: 'users' | 'tokens', name: string): Promise<boolean> {
-    await this.#reload();
-    if (!own(this.#accounts[kind], name)) return false;
-    const { [name]: _, ...others } = this.#accounts[kind];
-    await this.#save({ ...this.#accounts, [kind]: others });
+    await this.file.reload();
+    if (!own(this.file.value[kind], name)) return false;
+    const { [name]: _, ...others } = this.file.value[kind];
+    await this.file.write({ ...this.file.value, [kind]: others });
     return true;
   }
 
   /** Where there is no user yet: makes one, and says in which file its password is. */
   async first(): Promise<{ user: string; passwordFile: string } | undefined> {
-    if (Object.keys(this.#accounts.users).length > 0) return undefined;
+    if (Object.keys(this.file.value.users).length > 0) return undefined;
     const passwordFile = join(this.file.path, '..', 'first-password');
     const password = newPassword();
     await writeDurable(passwordFile, `${password}\n`, 0o600);
     await this.setUser(FIRST, 'operator', password);
     return { user: FIRST, passwordFile };
-  }
-
-  async #reload(): Promise<void> {
-    const stamp = await stampOf(this.file.path);
-    if (stamp === this.#stamp) return;
-    this.#accounts = (await this.file.read()) ?? { users: {}, tokens: {} };
-    this.#stamp = stamp;
-  }
-
-  async #save(accounts: AccountsFile): Promise<void> {
-    await this.file.write(accounts);
-    this.#accounts = accounts;
-    this.#stamp = await stampOf(this.file.path);
   }
 }
 

@@ -1,3 +1,5 @@
+// Telemetry: points for InfluxDB or the embedded store, figures for Prometheus, the health of this process.
+// It may touch the rooms aggregation and fleet; whoever has figures hands them in.
 import { join } from 'node:path';
 import type { Logger } from '@ecavg/runtime';
 import type { TelemetryConfig } from './config.js';

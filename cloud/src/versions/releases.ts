@@ -1,3 +1,5 @@
+// Versions: the registry of a model's versions, how one is coded, published, tried out by some edges and taken back.
+// It may touch the rooms aggregation, fleet, telemetry, inbox and judging.
 import type { Artifact } from '@ecavg/models';
 import { PRESETS } from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
