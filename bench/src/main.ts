@@ -4,6 +4,7 @@ import { readArtifact } from '@ecavg/models';
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
 import { AGGREGATE_SIZES, type AggregateSize, benchAggregate, measureAggregate } from './aggregate.js';
 import { benchBroker } from './broker.js';
+import { benchCli } from './cli.js';
 import { benchCodec, CODEC_MODELS, type CodecModel } from './codec.js';
 import { benchFleet } from './fleet.js';
 import { benchFlower, measureOurs } from './flower.js';
@@ -69,6 +70,13 @@ program
   .option('--json', 'print JSON')
   .addHelpText('after', '\nExamples:\n  npm run bench -- broker\n  npm run bench -- broker --seconds 10 --json')
   .action((o: { seconds: number; idle: number; json?: boolean }) => benchBroker({ ...o, json: o.json === true }));
+program
+  .command('cli')
+  .description('CPU time and memory of commands that do little, beside Node.js alone')
+  .addOption(new Option('--runs <n>', 'runs of each').argParser(Number).default(15))
+  .option('--json', 'print JSON')
+  .addHelpText('after', '\nExamples:\n  npm run bench -- cli\n  npm run bench -- cli --runs 41 --json')
+  .action((o: { runs: number; json?: boolean }) => benchCli({ ...o, json: o.json === true }));
 program
   .command('fleet')
   .description('rounds of many simulated gateways over real sockets: what a round takes beyond training')

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Child, Processes } from 'ecavg';
 
-const ECAVG = fileURLToPath(new URL('../../cli/bin/ecavg.js', import.meta.url));
+export const ECAVG = fileURLToPath(new URL('../../cli/bin/ecavg.js', import.meta.url));
 /** No event of a measurement takes longer. */
 export const LONGEST_MS = 600_000;
 

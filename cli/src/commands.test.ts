@@ -59,6 +59,40 @@ interface Coverage {
 const packageOf = (url: string): string =>
   /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1] ?? /([^/]+)\/(?:bin|dist)\//.exec(url)?.[1] ?? url;
 
+describe('commands with 64 open files', () => {
+  const under = (bin: keyof typeof BIN, args: readonly string[]) =>
+    spawnSync('bash', ['-c', 'ulimit -n 64; exec "$0" "$@"', process.execPath, BIN[bin], ...args], {
+      encoding: 'utf8',
+      // Where something starts after all, it is to end.
+      timeout: 60_000,
+    });
+
+  test('say so in one sentence, or work', () => {
+    for (const [bin, args] of [
+      ['ecavg', ['broker', '--config', broker]],
+      ['ecavg', ['cloud', '--config', cloud]],
+      ['ecavg', ['edge', '--config', edge]],
+      ['ecavg-edge', ['--config', edge]],
+      ['ecavg', ['edge', 'status', '--config', edge]],
+      ['ecavg', ['cloud', 'history', '--config', cloud]],
+      ['ecavg', ['plan']],
+      ['ecavg', ['demo', '--rounds', '1', '--no-keep-open']],
+    ] as const) {
+      const { status, stdout, stderr } = under(bin, args);
+      const what = `${bin} ${args.join(' ')}\n${stdout}${stderr}`;
+      if (status === 0) continue;
+      assert.equal(status, 1, what);
+      assert.equal(
+        stderr,
+        'too few files may be open: 64; ecavg needs 256: raise the limit with "ulimit -n 1024", or LimitNOFILE= of the service [ECAVG_STORAGE]\n',
+        what,
+      );
+    }
+    assert.deepEqual(under('ecavg', ['--version']).stderr, '');
+    assert.equal(under('ecavg', ['--help']).status, 0);
+  });
+});
+
 describe('commands', () => {
   test('stand in --help as the table lists them', async () => {
     const whole = new Command('ecavg');

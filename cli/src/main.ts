@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { addCommands, runCommand } from '@ecavg/runtime/commandLine';
+import { runCommand } from '@ecavg/runtime/commandLine';
 import { Command } from 'commander';
 import { COMMANDS } from './commands.js';
 
@@ -26,5 +26,4 @@ Examples:
   ecavg report --config cloud.yaml what a fleet's rounds have brought, as a page with plots
   ecavg doctor                     what is installed and what works`,
   );
-await addCommands(program, COMMANDS, process.argv.slice(2));
-await runCommand(program);
+await runCommand(program, COMMANDS);

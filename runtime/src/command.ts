@@ -1,9 +1,11 @@
 import { Command } from 'commander';
 import type { z } from 'zod';
+import { addCommands, type CommandEntry } from './commandEntry.js';
 import type { Service } from './daemon.js';
 import { ConfigError, EXIT } from './errors.js';
 import type { ExtensionTables } from './extensions.js';
 import type { Logger, logSchema } from './logger.js';
+import { checkOpenFiles, openFilesLimit, tooFewOpenFiles } from './openFiles.js';
 
 type LogSettings = { log: z.output<typeof logSchema> };
 
@@ -44,6 +46,7 @@ ${spec.example.trim().replace(/^/gm, '  ')}
 Exit codes: 0 stopped by a signal, 1 failed, 2 wrong settings.`,
     )
     .action(async (options: { config?: string; printConfig?: boolean }) => {
+      checkOpenFiles();
       const [{ schema, extensions, start }, { loadConfig, printConfig }] = await Promise.all([
         spec.load(),
         import('./config.js'),
@@ -63,19 +66,24 @@ Exit codes: 0 stopped by a signal, 1 failed, 2 wrong settings.`,
     });
 }
 
-/** Runs a command line; a mistake of the user's is one sentence on standard error and exit code 2. */
-export async function runCommand(command: Command): Promise<void> {
-  command.exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage));
-  for (const sub of command.commands) sub.copyInheritedSettings(command);
+/**
+ * Runs a command line; a mistake of the user's is one sentence on standard error and exit code 2.
+ * @param entries of a program of several commands
+ */
+export async function runCommand(command: Command, entries: readonly CommandEntry[] = []): Promise<void> {
   // Whoever reads what is printed may have seen enough (`| head`).
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(EXIT.ok);
     throw error;
   });
+  const files = openFilesLimit();
   try {
+    await addCommands(command, entries, process.argv.slice(2));
+    command.exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage));
+    for (const sub of command.commands) sub.copyInheritedSettings(command);
     await command.parseAsync();
   } catch (error) {
-    process.stderr.write(`${(error as Error).message}\n`);
+    process.stderr.write(`${tooFewOpenFiles(error, files) ?? (error as Error).message}\n`);
     process.exit(error instanceof ConfigError ? EXIT.usage : EXIT.failed);
   }
 }
