@@ -1,8 +1,11 @@
-import pino from 'pino';
-import pretty from 'pino-pretty';
+import { createRequire } from 'node:module';
+import type * as Pino from 'pino';
+import type * as Pretty from 'pino-pretty';
 import { z } from 'zod';
 
-export type Logger = pino.Logger;
+export type Logger = Pino.Logger;
+
+const require = createRequire(import.meta.url);
 
 export const logSchema = z
   .strictObject({
@@ -15,8 +18,15 @@ export const logSchema = z
 /** Structured logs on standard error, one JSON object a line; secrets never appear. */
 export function createLogger(name: string, config: z.output<typeof logSchema>): Logger {
   const asText = config.format === 'pretty' || (config.format === 'auto' && process.stderr.isTTY === true);
+  // Loaded here, so that commands that log nothing do without.
+  const { pino } = require('pino') as typeof Pino;
   const destination = asText
-    ? pretty({ destination: 2, sync: true, ignore: 'pid,hostname', translateTime: 'SYS:HH:MM:ss.l' })
+    ? (require('pino-pretty') as typeof Pretty).default({
+        destination: 2,
+        sync: true,
+        ignore: 'pid,hostname',
+        translateTime: 'SYS:HH:MM:ss.l',
+      })
     : pino.destination({ dest: 2, sync: true });
   return pino(
     {

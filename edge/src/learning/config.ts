@@ -1,4 +1,4 @@
-import { ENGINES, SCHEDULES, WIDTH_STEP } from '@ecavg/models';
+import { ENGINES, SCHEDULES, WIDTH_STEP } from '@ecavg/models/settings';
 import { z } from 'zod';
 import type { UplinkConfig } from '../uplink/config.js';
 import { ADOPTION } from './adoption.js';

@@ -1,4 +1,4 @@
-import { dataConfigSchema } from '@ecavg/models';
+import { dataConfigSchema } from '@ecavg/models/settings';
 import { z } from 'zod';
 import { sourceSchema } from '../sources/table.js';
 import type { GatewayConfig } from '../uplink/config.js';

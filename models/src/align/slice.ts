@@ -6,10 +6,8 @@ import { buildTrainingGraph, type TrainingGraphOptions } from '../autodiff/train
 import { NodeProtoSchema } from '../gen/onnx_pb.js';
 import { floatData, floatTensor, ModelError, type ModelProto, serializeModel } from '../onnx/model.js';
 import { probeModel } from '../onnx/probe.js';
+import { WIDTH_STEP } from '../train/types.js';
 import { type PermutationGroup, permutationGroups } from './groups.js';
-
-/** Widths are multiples of this, so that a cloud knows all slices that there can be. */
-export const WIDTH_STEP = 1 / 16;
 
 /** A narrower model of the same depth: the leading hidden units of every layer. */
 export interface Slice {

@@ -16,9 +16,10 @@ export {
   type OptimizerOptions,
   type SgdOptions,
 } from '../optimizers/options.js';
+export { matches } from '../patterns.js';
 export { extractWeights, withWeights } from '../weights.js';
 export { type TrainingInfo, trainingInfo, trainingLayout } from './info.js';
 export { inspectModel, sampleShape } from './inspect.js';
 export { STEP } from './step.js';
-export { batchNormTensors, headTensors, matches, varianceTensors } from './tensors.js';
+export { batchNormTensors, headTensors, varianceTensors } from './tensors.js';
 export { buildTrainingGraph, type TrainingGraphOptions } from './trainingGraph.js';

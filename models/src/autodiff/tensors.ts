@@ -1,6 +1,7 @@
 import { DataType, ModelError, type ModelProto, type TensorSpec } from '../onnx/model.js';
 import { input } from '../ops/gradient.js';
 import { opOf } from '../ops/table.js';
+import { matches } from '../patterns.js';
 
 type Graph = NonNullable<ModelProto['graph']>;
 
@@ -10,13 +11,6 @@ interface Choice {
   readonly held?: readonly string[];
   readonly batchNorm?: 'train' | 'frozen';
 }
-
-/** `*` stands for any text. */
-export function matches(patterns: readonly string[], name: string): boolean {
-  return patterns.some((p) => new RegExp(`^${p.split('*').map(escapeRegExp).join('.*')}$`).test(name));
-}
-
-const escapeRegExp = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
 /**
  * A scalar, as in Clip or Gelu, or one value spread over several axes of size 1, as exporters write the epsilon of

@@ -21,9 +21,10 @@ import { opOf } from '../ops/table.js';
 import { emitClipping } from '../optimizers/clipping.js';
 import type { OptimizerOptions } from '../optimizers/options.js';
 import { emitOptimizer } from '../optimizers/table.js';
+import { matches } from '../patterns.js';
 import { METADATA_KEY, type TrainingInfo } from './info.js';
 import { STEP } from './step.js';
-import { chooseTensors, matches } from './tensors.js';
+import { chooseTensors } from './tensors.js';
 
 const PREFIX = 'ecavg/';
 const OLDEST_OPSET = 13;

@@ -1,4 +1,5 @@
 /** `@ecavg/models/data`: labelled samples of one shape, how a fleet shares them, and windows cut from streams of readings. */
+export { matches } from '../patterns.js';
 export { Random } from '../random.js';
 export { type DataConfig, dataConfigSchema, gatewayShard, openData, type SharedData } from './config.js';
 export { type DataSet, labelHistogram, sampleSize, type View } from './dataset.js';

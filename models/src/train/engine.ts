@@ -1,12 +1,7 @@
 import { ModelError } from '../onnx/model.js';
 import type { Tf } from '../ops/kernel.js';
 import { OrtTrainer } from './ortTrainer.js';
-import type { Trainer } from './types.js';
-
-/** What can train: ONNX Runtime, or TensorFlow through tfjs-node where that is installed. */
-export const ENGINES = ['ort', 'tfjs-node'] as const;
-/** Name of an engine, as in settings. */
-export type EngineName = (typeof ENGINES)[number];
+import type { EngineName, Trainer } from './types.js';
 
 /** The two graphs of an artifact. */
 interface Graphs {

@@ -5,6 +5,14 @@ import type { View } from '../data/dataset.js';
 export const SCHEDULES = ['constant', 'linear', 'cosine'] as const;
 export type Schedule = (typeof SCHEDULES)[number];
 
+/** What can train: ONNX Runtime, or TensorFlow through tfjs-node where that is installed. */
+export const ENGINES = ['ort', 'tfjs-node'] as const;
+/** Name of an engine, as in settings. */
+export type EngineName = (typeof ENGINES)[number];
+
+/** Widths are multiples of this, so that a cloud knows all slices that there can be. */
+export const WIDTH_STEP = 1 / 16;
+
 /** Hyper-parameters of local training or fine-tuning. */
 export interface TrainOptions {
   readonly epochs: number;

@@ -3,7 +3,7 @@ import { open, stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CsvError, csvMapping, matches, readCsv } from '@ecavg/models';
+import { CsvError, csvMapping, matches, readCsv } from '@ecavg/models/data';
 import { opaqueState, SerialQueue, StateFile, StateFormat } from '@ecavg/runtime';
 import { type FSWatcher, watch } from 'chokidar';
 import { z } from 'zod';

@@ -1,4 +1,4 @@
-import { parseTime, TIME_FORMATS } from '@ecavg/models';
+import { parseTime, TIME_FORMATS } from '@ecavg/models/data';
 import type { MqttClient } from '@ecavg/runtime';
 import { compile, type JSONPathQuery, type JSONValue } from 'json-p3';
 import { z } from 'zod';

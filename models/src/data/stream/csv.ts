@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { parse } from 'csv-parse';
 import { z } from 'zod';
-import { matches } from '../../autodiff/tensors.js';
+import { matches } from '../../patterns.js';
 import type { StreamConfig } from './schema.js';
 import type { Windower } from './windower.js';
 

@@ -1,0 +1,4 @@
+/** `@ecavg/models/settings`: what settings are checked with; it loads no graph, no model and no engine. */
+export { type DataConfig, dataConfigSchema } from './data/config.js';
+export { csvMapping, TIME_FORMATS } from './data/stream/csv.js';
+export { ENGINES, type EngineName, SCHEDULES, type Schedule, WIDTH_STEP } from './train/types.js';
