@@ -22,7 +22,7 @@ export async function startEdge(config: EdgeConfig, log: Logger): Promise<Servic
   await requireEngine(config.train);
   const store = new EdgeStore(config.dataDir);
   const identity = await openIdentity(config);
-  const governor = new Governor(config.power, config.dataDir, log, config.train.threads);
+  const governor = new Governor(config.power, { dataDir: config.dataDir, log, threads: config.train.threads });
   governor.start();
   const data = await openLocalData(config, identity.login, governor, log);
   const gateway = new Gateway({ config, data, store, identity, governor, log });

@@ -9,7 +9,7 @@ import { RoundTraining } from './learning/roundTraining.js';
 import type { Governor } from './power/governor.js';
 import type { LocalData } from './samples/localData.js';
 import { StreamData } from './samples/streamData.js';
-import { StreamDesk } from './samples/streamReports.js';
+import { StreamReporter } from './samples/streamReports.js';
 import type { EdgeStore } from './uplink/edgeStore.js';
 import type { Identity } from './uplink/identity.js';
 import { Uplink } from './uplink/uplink.js';
@@ -31,7 +31,7 @@ export class Gateway {
   /** Undefined where it is off. */
   readonly #inference: Inference | undefined;
   /** Undefined where the samples are those of a data set. */
-  readonly #streams: StreamDesk | undefined;
+  readonly #streams: StreamReporter | undefined;
   readonly #statusFile: StatusFile;
 
   constructor(private readonly parts: GatewayParts) {
@@ -133,9 +133,9 @@ export class Gateway {
     });
   }
 
-  #openStreams(data: StreamData): StreamDesk {
+  #openStreams(data: StreamData): StreamReporter {
     const { follower, reports } = this.#uplink;
-    return new StreamDesk(
+    return new StreamReporter(
       data,
       {
         quality: (values, channels) => {

@@ -1,3 +1,5 @@
+// Room inference: the model in service answers sensors over MQTT, and scores the gateway's own windows.
+// May import uplink, samples and learning.
 import { LOSSES, type StreamWindow } from '@ecavg/models';
 import type { Topics } from '@ecavg/protocol';
 import { type Logger, type StateFile, StateFormat, unchanged } from '@ecavg/runtime';

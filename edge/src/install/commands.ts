@@ -1,3 +1,5 @@
+// Room install: a gateway as a service of its system: `ecavg edge install`, `enrol`, `status`, `logs`.
+// May import every other room.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import type { logSchema } from '@ecavg/runtime';

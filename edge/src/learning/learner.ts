@@ -1,3 +1,5 @@
+// Room learning: local training in rounds, and what becomes of a version that the cloud publishes.
+// May import power, uplink and samples.
 import { randomInt } from 'node:crypto';
 import {
   type Artifact,

@@ -71,7 +71,7 @@ describe('FedBN: batch normalisation that stays on the gateway', () => {
       data,
       store: new EdgeStore(folder),
       signer: Signer.generate(),
-      governor: new Governor(config.power, folder, log),
+      governor: new Governor(config.power, { dataDir: folder, log }),
       log,
     });
     const round = {

@@ -1,3 +1,5 @@
+// Room power: what the hardware and its site allow: CPU time, heat, battery, hours, memory, disk.
+// May import the packages, and no other room.
 import { statfsSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,7 +9,6 @@ import type { PowerConfig } from './config.js';
 import { untilAllowed } from './hours.js';
 import { onBattery, temperature } from './system.js';
 
-/** How long until it looks again whether training may go on. */
 const LOOK_MS = 5000;
 /** Degrees below the limit at which training goes on: it would begin and end all the time otherwise. */
 const COOLER = 3;
@@ -24,6 +25,15 @@ function mark(): { cpuMs: number; atMs: number } {
   return { cpuMs: (user + system) / 1000, atMs: performance.now() };
 }
 
+interface GovernorParts {
+  readonly dataDir: string;
+  readonly log: Logger;
+  /** Of training; default: 1. */
+  readonly threads?: number;
+  /** How long until it looks again whether training may go on. */
+  readonly lookMs?: number;
+}
+
 /** Keeps a gateway within what its hardware and its site allow. */
 export class Governor {
   #owed = 0;
@@ -34,11 +44,7 @@ export class Governor {
 
   constructor(
     private readonly config: PowerConfig,
-    private readonly dataDir: string,
-    private readonly log: Logger,
-    /** Of training. */
-    private readonly threads = 1,
-    private readonly lookMs = LOOK_MS,
+    private readonly parts: GovernorParts,
   ) {}
 
   /** Takes the priority that is set; a system that has none is told of in the log. */
@@ -47,7 +53,7 @@ export class Governor {
     try {
       setPriority(this.config.nice);
     } catch (error) {
-      this.log.warn({ err: error, nice: this.config.nice }, 'the priority could not be set');
+      this.parts.log.warn({ err: error, nice: this.config.nice }, 'the priority could not be set');
     }
   }
 
@@ -89,7 +95,7 @@ export class Governor {
   async step(signal: AbortSignal): Promise<void> {
     const { dutyCycle, maxMemoryMegabytes } = this.config;
     if (dutyCycle < 1) await this.#nap(dutyCycle, signal);
-    if (performance.now() - this.#looked >= this.lookMs) {
+    if (performance.now() - this.#looked >= (this.parts.lookMs ?? LOOK_MS)) {
       const used = process.memoryUsage.rss();
       if (maxMemoryMegabytes > 0 && used > maxMemoryMegabytes * MEGABYTE)
         throw new ModelError(
@@ -105,7 +111,7 @@ export class Governor {
    */
   async #nap(dutyCycle: number, signal: AbortSignal): Promise<void> {
     const now = mark();
-    const cores = this.threads * dutyCycle;
+    const cores = (this.parts.threads ?? 1) * dutyCycle;
     this.#owed = Math.max(0, this.#owed + (now.cpuMs - this.#mark.cpuMs) / cores - (now.atMs - this.#mark.atMs));
     this.#mark = now;
     if (this.#owed >= NAP_MS) await sleep(this.#owed, undefined, { signal });
@@ -122,7 +128,7 @@ export class Governor {
   }
 
   #tell(why: string | undefined): void {
-    if (why !== this.#paused) this.log.info({ why: why ?? null }, why ? 'training waits' : 'training goes on');
+    if (why !== this.#paused) this.parts.log.info({ why: why ?? null }, why ? 'training waits' : 'training goes on');
     this.#paused = why;
   }
 
@@ -130,7 +136,7 @@ export class Governor {
     const { hours, pauseAboveCelsius, pauseOnBattery, sysfs } = this.config;
     const wait = untilAllowed(hours, new Date());
     if (wait > 0) return { why: 'hours', ms: wait };
-    const ms = this.lookMs;
+    const ms = this.parts.lookMs ?? LOOK_MS;
     if (pauseAboveCelsius !== undefined) {
       const degrees = await temperature(sysfs);
       const limit = this.#paused === 'hot' ? pauseAboveCelsius - COOLER : pauseAboveCelsius;
@@ -142,7 +148,7 @@ export class Governor {
 
   #freeBytes(): number {
     try {
-      const { bavail, bsize } = statfsSync(this.dataDir);
+      const { bavail, bsize } = statfsSync(this.parts.dataDir);
       return bavail * bsize;
     } catch {
       // A folder that is not there yet is not full.

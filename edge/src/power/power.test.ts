@@ -21,7 +21,7 @@ function put(path: string, text: string): void {
 }
 
 const governor = (more: Record<string, unknown>): Governor =>
-  new Governor(powerSchema.parse({ sysfs, ...more }), sysfs, log, 1, 5);
+  new Governor(powerSchema.parse({ sysfs, ...more }), { dataDir: sysfs, log, lookMs: 5 });
 
 test('spans of the day, also over midnight', () => {
   const at = (clock: string): Date => new Date(`2026-11-25T${clock}`);

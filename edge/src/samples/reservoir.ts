@@ -13,6 +13,17 @@ export interface Kept {
   readonly group: number;
 }
 
+/** What a reservoir is opened with. */
+export interface ReservoirAbout {
+  /** Samples that it holds. */
+  readonly capacity: number;
+  /** Values of a sample. */
+  readonly size: number;
+  readonly seed: number;
+  /** Offers that an earlier run has made. */
+  readonly seen: number;
+}
+
 /**
  * A bounded sample of everything that was ever offered, on disk: after n offers each of them is there with the same probability
  * capacity / n (Vitter 1985, "Random sampling with a reservoir", algorithm R). Which slot an offer takes follows from its number and
@@ -27,19 +38,23 @@ export class Reservoir {
   readonly #slotBytes: number;
   #count = 0;
 
+  /** Offers so far. */
+  seen: number;
+
   private constructor(
     private readonly fd: number,
-    readonly capacity: number,
-    /** Values of a sample. */
-    private readonly size: number,
-    private readonly seed: number,
-    /** Offers so far. */
-    public seen: number,
+    private readonly about: ReservoirAbout,
   ) {
+    const { capacity, size, seen } = about;
+    this.seen = seen;
     this.labels = new Int32Array(capacity);
     this.groups = new Int32Array(capacity);
     this.#used = new Uint8Array(capacity);
     this.#slotBytes = Reservoir.slotBytes(size);
+  }
+
+  get capacity(): number {
+    return this.about.capacity;
   }
 
   static slotBytes(size: number): number {
@@ -47,15 +62,11 @@ export class Reservoir {
   }
 
   /** Takes up what an earlier run left; slots that are torn or damaged are empty, and their number is given to `damaged`. */
-  static open(
-    file: string,
-    about: { capacity: number; size: number; seed: number; seen: number },
-    damaged: (slots: number) => void,
-  ): Reservoir {
+  static open(file: string, about: ReservoirAbout, damaged: (slots: number) => void): Reservoir {
     mkdirSync(dirname(file), { recursive: true });
     const fd = openSync(file, 'a+');
     closeSync(fd);
-    const reservoir = new Reservoir(openSync(file, 'r+'), about.capacity, about.size, about.seed, about.seen);
+    const reservoir = new Reservoir(openSync(file, 'r+'), about);
     reservoir.#load(damaged);
     return reservoir;
   }
@@ -97,7 +108,7 @@ export class Reservoir {
   /** Counts a sample and keeps it, or not. Throws where the disk is full; the offer then counts for nothing. */
   offer(values: Float32Array, kept: Kept): boolean {
     const slot =
-      this.seen < this.capacity ? this.seen : new Random(this.seed, `reservoir/${this.seen}`).int(this.seen + 1);
+      this.seen < this.capacity ? this.seen : new Random(this.about.seed, `reservoir/${this.seen}`).int(this.seen + 1);
     if (slot < this.capacity) this.#write(slot, values, kept);
     this.seen++;
     return slot < this.capacity;
@@ -116,7 +127,7 @@ export class Reservoir {
 
   /** Writes a slot's values to `out` at `offset`. */
   read(slot: number, out: Float32Array, offset: number): void {
-    const view = new Uint8Array(out.buffer, out.byteOffset + 4 * offset, 4 * this.size);
+    const view = new Uint8Array(out.buffer, out.byteOffset + 4 * offset, 4 * this.about.size);
     const length = readSync(this.fd, view, 0, view.length, slot * this.#slotBytes + HEAD);
     if (length < view.length) throw new Error(`sample ${slot} of the store is cut off`);
   }

@@ -3,9 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { everything, Random, rowsData, type StreamWindow, streamSchema } from '@ecavg/models';
+import { everything, rowsData, type StreamWindow, streamSchema } from '@ecavg/models';
 import { createLogger } from '@ecavg/runtime';
-import { DriftMonitor, driftSchema, PageHinkley, stabilityIndex } from './drift.js';
 import { withSensorDropout } from './dropout.js';
 import { StreamIntake } from './intake.js';
 import { Quality } from './quality.js';
@@ -263,49 +262,4 @@ test('sensor dropout leaves at least one sensor, and takes value and mask togeth
   assert.deepEqual([...seen.keys()].sort(), ['00110011', '11001100', '11111111']);
   // One of the two stays; the other goes half of the time.
   assert.ok(Math.abs((seen.get('11111111') ?? 0) - 2000) < 150, JSON.stringify([...seen]));
-});
-
-describe('drift', () => {
-  const { pageHinkley } = driftSchema.parse({});
-
-  test('Page-Hinkley: hardly ever a false alarm, and a shift of one deviation is found within 200 windows', () => {
-    let alarms = 0;
-    const delays: number[] = [];
-    for (let seed = 0; seed < 20; seed++) {
-      const random = new Random(seed, 'ph');
-      const calm = new PageHinkley(pageHinkley);
-      for (let i = 0; i < 20_000; i++) if (calm.add(random.normal())) alarms++;
-      const shifted = new PageHinkley(pageHinkley);
-      for (let i = 0; i < 1000; i++) shifted.add(random.normal());
-      let delay = 0;
-      while (!shifted.add(random.normal() + (seed % 2 ? 1 : -1))) delay++;
-      delays.push(delay);
-    }
-    assert.equal(alarms, 0);
-    assert.ok(Math.max(...delays) < 200, delays.join());
-  });
-
-  test('stability index: by hand, and 0 for the same values', () => {
-    const normal = Array.from({ length: 1000 }, (_, i) => i);
-    assert.ok(Math.abs(stabilityIndex(normal, normal)) < 1e-9);
-    // All values in the last of ten bins: p = 100.5 / 1005 each, q = 0.5 / 1005, and 1000.5 / 1005 in the last.
-    const expected =
-      9 * (0.1 - 0.5 / 1005) * Math.log(0.1 / (0.5 / 1005)) + (0.1 - 1000.5 / 1005) * Math.log(0.1 / (1000.5 / 1005));
-    assert.ok(Math.abs(stabilityIndex(normal, Array(1000).fill(999)) - expected) < 1e-9);
-  });
-
-  test('a wider spread with the same mean is found by the stability index; what is normal is then learnt anew', () => {
-    const config = driftSchema.parse({ windows: 300 });
-    const random = new Random(1, 'psi');
-    const monitor = new DriftMonitor(config);
-    for (let i = 0; i < 2000; i++) assert.equal(monitor.add('a', random.normal()), undefined);
-    assert.ok((monitor.psi('a') ?? 1) < config.psiWarning);
-    const restarted = new DriftMonitor(config, monitor.known);
-    let found: ReturnType<DriftMonitor['add']>;
-    let n = 0;
-    while (!found && n++ < 400) found = restarted.add('a', 3 * random.normal());
-    assert.deepEqual(found, { what: 'a', test: 'psi' });
-    assert.deepEqual(restarted.known, {});
-    for (let i = 0; i < 1000; i++) assert.equal(restarted.add('a', 3 * random.normal()), undefined);
-  });
 });

@@ -1,3 +1,5 @@
+// Room samples: readings become windows, and windows become what is trained on and judged with; quality, drift, transforms.
+// May import power, uplink and sources.
 import { join } from 'node:path';
 import { Random, type StreamConfig, type StreamWindow, streamDigest, streamShape, type View } from '@ecavg/models';
 import { ConfigError, type Logger, StateFile, StateFormat } from '@ecavg/runtime';

@@ -12,7 +12,7 @@ export interface StreamReports {
 }
 
 /** Starts a stream, and reports on its quality from time to time and on its drift at once. */
-export class StreamDesk {
+export class StreamReporter {
   #timer: NodeJS.Timeout | undefined;
 
   constructor(

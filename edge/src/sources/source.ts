@@ -1,5 +1,5 @@
-// Room sources: where readings come from; one kind of source a file of kinds/, all of them in table.ts.
-// May import the packages and uplink.
+// Room sources: where readings come from. One kind of source is one file of kinds/; table.ts has them all by name.
+// May import uplink, for the gateway's own broker and login.
 import type { RowSink, StreamConfig } from '@ecavg/models';
 import { type BrokerConfig, ConfigError, type Logger } from '@ecavg/runtime';
 import type { Login } from '../uplink/identity.js';
