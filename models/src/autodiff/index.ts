@@ -20,6 +20,7 @@ export { matches } from '../patterns.js';
 export { extractWeights, withWeights } from '../weights.js';
 export { type TrainingInfo, trainingInfo, trainingLayout } from './info.js';
 export { inspectModel, sampleShape } from './inspect.js';
+export { type StartTensor, startTensors } from './start.js';
 export { STEP } from './step.js';
 export { batchNormTensors, headTensors, varianceTensors } from './tensors.js';
 export { buildTrainingGraph, type TrainingGraphOptions } from './trainingGraph.js';
