@@ -88,7 +88,7 @@ export class EdgeRecords {
     for (const { edge, samples, metrics } of updates) {
       const { loss, seconds } = metrics;
       const r = this.#of(edge);
-      // Who answers without having been asked, as in asynchronous rounds, is as available as who was.
+      // In asynchronous rounds edges answer without being asked: that counts as asked and answered.
       const asked = Math.max(r.asked, r.answered + 1);
       this.#records.set(edge, { ...r, asked, answered: r.answered + 1, samples, loss, seconds, lastRound: round });
     }

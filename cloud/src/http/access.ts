@@ -89,7 +89,7 @@ export class Access {
     reply.clearCookie(COOKIE, { path: '/' });
   }
 
-  /** Whether who asked may still look: for answers that go on and on. */
+  /** Whether who asked may still look: for streams, which go on after their sessions may have ended. */
   async still(request: FastifyRequest): Promise<boolean> {
     return mayAct((await this.#who(request))?.role, 'viewer');
   }
@@ -106,7 +106,7 @@ export class Access {
       // A new password ends the sessions that began with the old one.
       if (user?.hash === session.hash) return { name: session.user, role: user.role, by: 'session' };
     }
-    // A page elsewhere whose name leads to this machine must not act as if it were somebody here.
+    // Against DNS rebinding: a page of another host whose name resolves to this machine must not act as its user.
     if (this.anonymous === 'operator' && !LOOPBACK.test(request.headers.host ?? '')) return undefined;
     return this.anonymous === 'none' ? undefined : { name: 'anonymous', role: this.anonymous, by: 'anonymous' };
   }

@@ -17,7 +17,7 @@ export interface RouteParts {
 const refusals = { 401: schema.errorSchema, 403: schema.errorSchema, 404: schema.errorSchema };
 const querystring = schema.whichSchema;
 
-/** How often a stream of events shows that it lives, and looks whether its reader still may have it. */
+/** How often a stream of events sends a comment to keep the connection, and checks that its reader may still look. */
 const BEAT_MS = 15_000;
 
 class Refusal extends Error {

@@ -22,7 +22,7 @@ export interface UpdateParts {
   readonly slices: Slices;
   readonly store: RoundStore;
   readonly keys: EdgeKeys;
-  /** Whether edges code their updates in the light of the one before. */
+  /** Whether edges code their updates with the one before as reference. */
   readonly temporal: boolean;
   /** Throws ProtocolError where the cloud does not want this update now. */
   admit(chunk: UpdateChunk): void;

@@ -39,7 +39,7 @@ export const fineTuneSchema = z
     /** Knowledge distillation: the edges' own models teach beside the labels. */
     distill: z
       .strictObject({
-        /** Of the edges' word, in [0, 1]; 0: labels alone. */
+        /** Share of the edges' outputs in what is learned, in [0, 1]; 0: labels alone. */
         weight: z.number().min(0).max(1).default(0),
         /** The edges that count most. */
         teachers: z.int().min(1).default(8),

@@ -26,7 +26,7 @@ export interface Indicators {
   readonly cosineLeast: number;
   /** Updates longer than three times the median. */
   readonly normOutliers: number;
-  /** Loss half way from the previous version to the average, less the mean of both ends' losses: above 0 there is a ridge between them. */
+  /** Loss half way from the previous version to the average, less the mean of both ends' losses: above 0 a barrier lies between them. */
   readonly lossBarrier: number;
 }
 

@@ -26,7 +26,7 @@ export function announcement(
     deadlineAt: state.deadlineAt,
     ...(state.selected && { participants: state.participants }),
     ...(mode === 'async' && { mode }),
-    // Rounds and gateways are 1000 and 1 apart, so that no two visit samples in the same order.
+    // Seeds of rounds are 1000 apart, and a gateway adds its own seed: no two trainings visit samples in the same order.
     hyper: { epochs: state.epochs, learningRate, momentum, seed: model.seed * 1_000_000 + state.round * 1000 },
     codec: { name, options: warmedUp(options, state.round) },
   };

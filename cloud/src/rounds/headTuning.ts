@@ -23,7 +23,7 @@ export interface HeadTuningParts {
 
 /** After a round's version is out: tunes its head on the activations that edges share of it, once. */
 export class HeadTuning {
-  /** Version whose head was tuned, or not worth it. */
+  /** The last version whose head was tuned, whether that made it better or not. */
   #looked = 0;
 
   constructor(private readonly parts: HeadTuningParts) {}

@@ -38,7 +38,7 @@ export interface CollectTools {
 export async function collect(round: RoundState, tools: CollectTools): Promise<Collected> {
   const state: RoundState = { ...round, phase: 'closing' };
   await tools.save(state);
-  // Edges of an asynchronous round go on with what they are at.
+  // In asynchronous rounds edges need not be told: each ends the training that it is at.
   if (tools.mode === 'sync') await tools.announce(state);
   return { state, base: tools.current(), updates: tools.accepted() };
 }

@@ -22,7 +22,7 @@ type Unsigned<T> = Omit<T, 'v' | 'type' | 'key' | 'signature'>;
 export interface TaskInfo {
   readonly classes: readonly string[];
   readonly simulated: boolean;
-  /** See streamDigest of the models. */
+  /** Digest of the stream's settings; see streamDigest of @ecavg/models. */
   readonly stream?: string;
   readonly share?: Manifest['share'];
 }
@@ -152,7 +152,7 @@ export class Publisher {
   async #sendVersion(): Promise<void> {
     if (!this.#version) return;
     const { body, artifact } = this.#version;
-    // What was on trial is there already.
+    // The blobs of a version that was on trial are published already.
     if (body.infer.sha256 !== this.#canary?.body.infer.sha256) await this.#sendBlobs(this.#version);
     await this.#retain(this.parts.topics.manifest(this.parts.model), encodeSigned('manifest', body, this.parts.signer));
     const { length } = artifact.infer;
