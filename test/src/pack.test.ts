@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +10,7 @@ import { withFleet } from './harness.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const DOCS = join(ROOT, 'docs', 'tutorial');
+const EXAMPLE = join(ROOT, 'examples', 'own-combiner');
 
 /** Every package that is published, and what it needs of ours. */
 const NEEDS = {
@@ -101,11 +102,14 @@ test('each package, packed, installs in an empty folder and starts', { timeout: 
       return parse(text) as object;
     };
     const broker = { url: String((await start('broker', { listen: { port: 0 } })).ready.url) };
+    cpSync(join(EXAMPLE, 'nearest.mjs'), join(fleet.folder, 'nearest.mjs'));
     const cloud = await start('cloud', {
       ...settings('cloud.yaml'),
       broker,
       http: { port: 0, anonymous: 'viewer' },
       rounds: { count: 1, minEdges: 1, pretrainEpochs: 8, learningRate: 0.01 },
+      extensions: ['./nearest.mjs'],
+      strategy: { weighting: ['capped'] },
     });
     const url = String(cloud.ready.dashboard);
     assert.match(await (await fetch(url)).text(), /<title>ecavg<\/title>/);
@@ -115,5 +119,10 @@ test('each package, packed, installs in an empty folder and starts', { timeout: 
     events.close();
     const closed = events.seen.find((e) => e.type === 'round-closed');
     assert.deepEqual(closed?.data.accepted, ['pump-1']);
+    // An extension's own tests, beside the installed package.
+    const home = join(fleet.folder, 'install-cloud');
+    cpSync(EXAMPLE, join(home, 'own'), { recursive: true });
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+    execFileSync(process.execPath, ['--test', join('own', 'nearest.test.mjs')], { cwd: home, env, stdio: 'pipe' });
   }),
 );
