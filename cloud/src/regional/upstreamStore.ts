@@ -140,5 +140,5 @@ const CARRIED: Readonly<Record<Outcome, (entry: PartialAggregate) => Float32Arra
   dropped: () => undefined,
 };
 
-/** Release 0.1.0 wrote the values alone, without the number of a format before them. */
-const isStamped = (file: Buffer): boolean => file.subarray(1, 8).equals(Buffer.from('\xa6format', 'latin1'));
+/** Release 0.1.0 wrote the values alone: no number of a format stands before them, after the head of a map. */
+const isStamped = (file: Buffer): boolean => file.subarray(0, 16).includes('\xa6format', 0, 'latin1');

@@ -270,7 +270,8 @@ export class Follower<A extends VersionFiles, E extends OutboxEntry> {
     this.handlers.heard?.(round);
     this.steps.run(async () => {
       await identity.trust.remember(round);
-      await this.handlers.round(round);
+      // A newer one has come meanwhile, and its turn is next.
+      if (round === this.#round) await this.handlers.round(round);
     });
   }
 
