@@ -33,11 +33,12 @@ const manifestSchema = z.object({
   buffers: z.array(tensorSchema),
 });
 
+/** What `manifest.json` of a model folder says: sha256 and size of each file, the layout, loss, optimiser, batch and shapes. */
 export type FolderManifest = z.infer<typeof manifestSchema>;
 
 /**
- * Writes an artifact as a folder: complete, or not at all.
- * @throws ModelError where the folder exists already.
+ * Writes an artifact as a folder: complete, or not at all (docs/training.md lists its files).
+ * @returns its manifest. @throws ModelError where the folder exists already.
  */
 export async function writeArtifactFolder(folder: string, artifact: Artifact): Promise<FolderManifest> {
   const { info, layout, weights } = artifact;
@@ -74,7 +75,7 @@ export async function writeArtifactFolder(folder: string, artifact: Artifact): P
   return manifest;
 }
 
-/** Reads a folder back; throws ModelError that names a missing, damaged or foreign file. */
+/** Reads a folder back. @throws ModelError that names a file that is missing, damaged or not of ecavg. */
 export async function readArtifactFolder(folder: string): Promise<{ artifact: Artifact; manifest: FolderManifest }> {
   const read = async (name: string): Promise<Buffer> => {
     try {

@@ -1,5 +1,5 @@
 /**
- * Seeded random numbers (sfc32, 128 bits of state): the same sequence on every machine, for initial
+ * Seeded random numbers (sfc32 of Chris Doty-Humphrey's PractRand, 128 bits of state): the same sequence on every machine, for initial
  * weights, splits and simulated signals. Not for secrets.
  */
 export class Random {
@@ -34,6 +34,7 @@ export class Random {
     return ((this.uint32() >>> 5) * 67108864 + (this.uint32() >>> 6)) / 9007199254740992;
   }
 
+  /** Uniform in [low, high). */
   range(low: number, high: number): number {
     return low + (high - low) * this.uniform();
   }

@@ -3,7 +3,7 @@ import type { GraphProto } from './gen/onnx_pb.js';
 import { valueInfo } from './onnx/builder.js';
 import { DataType, floatData, floatTensor, ModelError, type ModelProto } from './onnx/model.js';
 
-/** The flat float32 vector of a model's parameters, in the layout's order. */
+/** The values of a model's tensors as one flat vector in the layout's order, `layout.total` long. @throws ModelError where it lacks one of them. */
 export function extractWeights(model: ModelProto, layout: Layout): Float32Array {
   const inits = new Map(model.graph?.initializer.map((t) => [t.name, t]) ?? []);
   const flat = new Float32Array(layout.total);
@@ -17,7 +17,7 @@ export function extractWeights(model: ModelProto, layout: Layout): Float32Array 
   return flat;
 }
 
-/** A copy of the model with these parameters: `flat` has `layout.total` values. */
+/** A copy of the model with other values of the layout's tensors. @param flat `layout.total` values. @throws RangeError for another number. */
 export function withWeights(model: ModelProto, layout: Layout, flat: Float32Array): ModelProto {
   if (flat.length !== layout.total) throw new RangeError(`${flat.length} values for a layout of ${layout.total}`);
   const slots = new Map(layout.tensors.map((s) => [s.name, s]));

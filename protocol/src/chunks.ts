@@ -3,22 +3,27 @@ import { ProtocolError } from './errors.js';
 import { sha256Hex } from './layout.js';
 import { type BlobRef, MAX_CHUNK_BYTES, type Message } from './messages.js';
 
+/** The reference of a blob, by which a message names it: its sha256 in hex, its size and the size of its chunks in bytes. */
 export function blobRef(blob: Uint8Array, chunkBytes = MAX_CHUNK_BYTES): BlobRef {
   return { sha256: sha256Hex(blob), size: blob.length, chunkBytes };
 }
 
+/** How many chunks a blob is sent in; all but the last have `chunkBytes` bytes. */
 export function chunkCount(ref: Pick<BlobRef, 'size' | 'chunkBytes'>): number {
   return Math.ceil(ref.size / ref.chunkBytes);
 }
 
-/** Views (no copies) of at most `chunkBytes` each. */
+/** The chunks of a blob in order: views (no copies) of `chunkBytes` bytes each, the last maybe shorter. */
 export function splitBlob(blob: Uint8Array, chunkBytes = MAX_CHUNK_BYTES): Uint8Array[] {
   const chunks: Uint8Array[] = [];
   for (let at = 0; at < blob.length; at += chunkBytes) chunks.push(blob.subarray(at, at + chunkBytes));
   return chunks;
 }
 
-/** Collects the chunks of one blob whose size is known; chunks come in any order, any number of times. */
+/**
+ * Puts one blob together from its chunks. Its size is known from the start, so that its memory is taken once; chunks come in any order,
+ * any number of times.
+ */
 export class BlobAssembler {
   readonly #bytes: Uint8Array;
   readonly #have: Uint8Array;
@@ -28,7 +33,10 @@ export class BlobAssembler {
     this.#have = new Uint8Array(chunkCount(ref));
     this.#left = this.#have.length;
   }
-  /** Throws `chunk-conflict` when the index or length can't belong to the blob. */
+  /**
+   * Takes a chunk; one that is there already is left alone.
+   * @throws ProtocolError `chunk-conflict` where the index or the length can't belong to the blob.
+   */
   add(index: number, data: Uint8Array): void {
     const at = index * this.ref.chunkBytes;
     const expected = Math.min(this.ref.chunkBytes, this.ref.size - at);
@@ -43,6 +51,7 @@ export class BlobAssembler {
     this.#have[index] = 1;
     this.#left--;
   }
+  /** Whether every chunk has arrived. */
   get complete(): boolean {
     return this.#left === 0;
   }
@@ -50,13 +59,13 @@ export class BlobAssembler {
   missing(): number[] {
     return [...this.#have.keys()].filter((i) => !this.#have[i]);
   }
-  /** The same, a bit a chunk, from the lowest bit of the first byte. */
+  /** The same as a bitmap: a bit a chunk, from the lowest bit of the first byte. */
   missingBitmap(): Uint8Array {
     const bitmap = new Uint8Array(Math.ceil(this.#have.length / 8));
     for (const i of this.missing()) bitmap[i >> 3] = (bitmap[i >> 3] as number) | (1 << (i & 7));
     return bitmap;
   }
-  /** The verified blob; throws `hash-mismatch`. */
+  /** The whole blob. @throws ProtocolError `hash-mismatch` where its sha256 is not the one that was named. */
   finish(): Uint8Array {
     const actual = sha256Hex(this.#bytes);
     if (actual !== this.ref.sha256) {
@@ -66,15 +75,18 @@ export class BlobAssembler {
   }
 }
 
-/** Chunk numbers whose bit is set; those from `count` on are left out. */
+/** The numbers of the chunks whose bit is set in a bitmap (see `BlobAssembler.missingBitmap`), below `count`. */
 export function chunksIn(bitmap: Uint8Array, count: number): number[] {
   return [...Array(count).keys()].filter((i) => ((bitmap[i >> 3] ?? 0) >> (i & 7)) & 1);
 }
 
-/** A message that carries a chunk of a blob that an edge sends: an update, or what its site shares. */
+/** A message that carries a chunk of a blob from an edge: of an update (with its round), or of what its site shares. */
 export type EdgeChunk = Omit<Message<'share'>, 'type'> & { readonly round?: number };
 
-/** The chunk messages that carry a blob from an edge; `about` is what they all say. */
+/**
+ * The chunk messages that carry a blob from an edge, in order.
+ * @param about what they all say: edge, model, base, and the round of an update.
+ */
 export function edgeChunks<T extends { readonly edge: string }>(
   blob: Uint8Array,
   about: T,
@@ -100,8 +112,8 @@ interface Transfer {
 }
 
 /**
- * Reassembles updates from many edges. Memory is bounded: `maxBytes` a transfer, `perEdge` transfers
- * an edge; the oldest of that edge gives way. (A transfer that is cut off is sent again by its edge.)
+ * Puts blobs together from the chunks of many edges at once. Memory is bounded: `maxBytes` a transfer, `perEdge` transfers an edge; where
+ * an edge begins one more, the one of its transfers that was touched longest ago is given up. (The edge sends what it gets no receipt for again.)
  */
 export class UpdateAssembler {
   readonly #transfers = new Map<string, Transfer>();
@@ -111,7 +123,10 @@ export class UpdateAssembler {
     private readonly perEdge = 2,
   ) {}
 
-  /** Returns the whole blob once, when its last chunk arrives; otherwise a bitmap of the chunks still missing. */
+  /**
+   * Takes a chunk. Returns the whole blob once, when its last chunk arrives; otherwise a bitmap of the chunks still missing.
+   * @throws ProtocolError `too-large`, `chunk-conflict`, `crc-mismatch` or, with the last chunk, `hash-mismatch`.
+   */
   add(chunk: EdgeChunk): { blob: Uint8Array } | { missing: Uint8Array } {
     if (chunk.size > this.maxBytes) {
       throw new ProtocolError(

@@ -18,6 +18,10 @@ export interface Layout {
   readonly hash: string;
 }
 
+/**
+ * The layout of tensors in this order. A shape [] is a scalar, of length 1. The hash covers names and shapes as JSON, so it depends on the
+ * order too.
+ */
 export function makeLayout(tensors: readonly { name: string; shape: readonly number[] }[]): Layout {
   let offset = 0;
   const slots = tensors.map(({ name, shape }) => {
@@ -30,6 +34,7 @@ export function makeLayout(tensors: readonly { name: string; shape: readonly num
   return { tensors: slots, total: offset, hash: sha256Hex(Buffer.from(canonical)).slice(0, 16) };
 }
 
+/** sha256 of bytes, or of a text in UTF-8, as 64 hex digits. */
 export function sha256Hex(bytes: Uint8Array | string): string {
   return createHash('sha256').update(bytes).digest('hex');
 }

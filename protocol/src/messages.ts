@@ -200,26 +200,44 @@ export const schemas = {
   }),
 } as const;
 
+/** Names of the messages: the `type` field of every envelope. */
 export type MessageType = keyof typeof schemas;
+/** A checked message of a type, as `schemas` says it field by field. */
 export type Message<T extends MessageType> = z.infer<(typeof schemas)[T]>;
+/** cloud -> all, retained: the current version of a model, signed. */
 export type Manifest = Message<'manifest'>;
+/** cloud -> edges, retained: the open round with its hyper-parameters and codec, or the last closed one; signed. */
 export type RoundMessage = Message<'round'>;
+/** edge -> cloud, retained, also the last will: whether an edge is there, and what it holds. */
 export type StatusMessage = Message<'status'>;
+/** edge -> cloud: one chunk of an update blob. */
 export type UpdateChunk = Message<'update'>;
+/** edge -> cloud: one chunk of samples or activations that a site shares by opt-in. */
 export type ShareChunk = Message<'share'>;
+/** cloud -> edge: what became of an update: accepted, rejected with a reason, or which chunks are missing. */
 export type Receipt = Message<'receipt'>;
+/** edge -> cloud: what an edge measured of a training, an adoption, its data or its inference. */
 export type MetricsMessage = Message<'metrics'>;
+/** sensor -> edge: one sample to be put through the model in service. */
 export type RequestMessage = Message<'request'>;
+/** edge -> sensor: what the model says of a sample or a window, or why there is no answer. */
 export type ResultMessage = Message<'result'>;
 
 type Body<T extends MessageType> = Omit<Message<T>, 'v' | 'type'>;
 
-/** Encodes a message; throws `schema` when a field is off, so that we never send what we would refuse. */
+/**
+ * Encodes a message as MessagePack. It is checked first, so that nobody sends what would be refused.
+ * @throws ProtocolError `schema` that names the field.
+ */
 export function encodeMessage<T extends MessageType>(type: T, body: Body<T>): Uint8Array {
   return pack(check(type, { v: SCHEMA_VERSION, type, ...body }));
 }
 
-/** Decodes and checks a message. Throws `too-large`, `not-messagepack`, `schema-version` or `schema`. */
+/**
+ * Decodes and checks a message.
+ * @param maxBytes longer payloads are refused unread; default 1 MiB.
+ * @throws ProtocolError `too-large`, `not-messagepack`, `schema-version` or `schema`.
+ */
 export function decodeMessage<T extends MessageType>(type: T, payload: Uint8Array, maxBytes = 1 << 20): Message<T> {
   if (payload.length > maxBytes) {
     throw new ProtocolError('too-large', `${type} message of ${payload.length} bytes; the limit is ${maxBytes}`);

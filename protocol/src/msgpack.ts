@@ -6,7 +6,7 @@ const packr = new Packr({ useRecords: false, mapsAsObjects: true, int64AsType: '
 
 const MAX_DEPTH = 16;
 
-/** Encodes a plain value as MessagePack. */
+/** Encodes a plain value (objects, arrays, texts, numbers, booleans, null, bytes) as MessagePack. */
 export function pack(value: unknown): Uint8Array {
   return packr.pack(value);
 }
@@ -90,7 +90,10 @@ function checkStructure(bytes: Uint8Array): void {
   if (at !== bytes.length) fail(`${bytes.length - at} bytes after the value`);
 }
 
-/** Decodes one MessagePack value; throws `not-messagepack` on anything else. */
+/**
+ * Decodes one MessagePack value. Lengths are checked against the bytes that are there before anything is allocated.
+ * @throws ProtocolError `not-messagepack` for anything else, extensions and values nested deeper than 16 included.
+ */
 export function unpack(bytes: Uint8Array): unknown {
   checkStructure(bytes);
   try {

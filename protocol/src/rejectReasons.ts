@@ -31,4 +31,5 @@ export const REJECT_REASONS = [
   'storage',
 ] as const;
 
+/** A reason of refusal: one of REJECT_REASONS. */
 export type RejectReason = (typeof REJECT_REASONS)[number];

@@ -36,8 +36,8 @@ export function seal<T extends { readonly key: string }>(
 }
 
 /**
- * Splits a blob into its checked header and its payload (a view). Throws `payload`, `not-messagepack`, `schema`, or
- * `bad-signature` where it is not signed with the key that it names.
+ * Splits a blob into its checked header and its payload (a view).
+ * @throws ProtocolError `payload`, `not-messagepack`, `schema`, or `bad-signature` where it is not signed with the key that it names.
  */
 export function unseal<T extends { readonly key: string }>(
   { magic, what, header: schema }: Seal<T>,

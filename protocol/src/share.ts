@@ -24,7 +24,7 @@ const headerSchema = z.object({
 /** What is said of samples or activations that a site shares. */
 export type ShareHeader = z.infer<typeof headerSchema>;
 
-/** Labelled rows: `values` are `count * product(shape)` float32, `labels` the classes. */
+/** Labelled rows: `values` are `count * product(shape)` float32, row after row; `labels` one class index a row. */
 export interface Shared {
   readonly values: Float32Array;
   readonly labels: Int32Array;
@@ -68,12 +68,16 @@ export function encodeShare(
   return seal(SEAL, { ...header, count: labels.length }, deflateRawSync(body), signer);
 }
 
-/** The checked header alone; throws as `unseal` does. */
+/**
+ * The checked header of a share blob, without unpacking its rows.
+ * @throws ProtocolError `payload`, `not-messagepack`, `schema` or `bad-signature`.
+ */
 export const shareHeader = (blob: Uint8Array): ShareHeader => unseal(SEAL, blob).header;
 
 /**
- * @param classes labels must lie below.
- * @throws ProtocolError as `unseal`, `payload` where the rows are damaged, `non-finite`.
+ * The header and the rows of a share blob, off by at most half a 255th of each row's range.
+ * @param classes how many classes there are: labels must lie below.
+ * @throws ProtocolError `not-messagepack`, `schema`, `bad-signature`, `payload` where the rows are damaged, or `non-finite`.
  */
 export function decodeShare(blob: Uint8Array, classes: number): { header: ShareHeader; shared: Shared } {
   const { header, payload } = unseal(SEAL, blob);

@@ -24,17 +24,19 @@ export class Signer {
     this.key = Buffer.from(x, 'base64url').toString('hex');
   }
 
+  /** A new key pair. */
   static generate(): Signer {
     return new Signer(generateKeyPairSync('ed25519').privateKey);
   }
 
-  /** PKCS#8 PEM. Throws where it is no Ed25519 key. */
+  /** Reads a private key from PKCS#8 PEM. @throws Error where it is no Ed25519 key. */
   static fromPem(pem: string): Signer {
     const key = createPrivateKey(pem);
     if (key.asymmetricKeyType !== 'ed25519') throw new Error(`an Ed25519 key is wanted, not ${key.asymmetricKeyType}`);
     return new Signer(key);
   }
 
+  /** The private key as PKCS#8 PEM. */
   toPem(): string {
     return this.secret.export({ type: 'pkcs8', format: 'pem' }).toString();
   }
@@ -55,7 +57,7 @@ export function isSignedBy(key: string, bytes: Uint8Array, signature: Uint8Array
   }
 }
 
-/** RFC 8785: keys sorted, no spaces, numbers as JavaScript prints them; absent fields are left out. */
+/** Canonical JSON (RFC 8785): keys sorted, no spaces, numbers as JavaScript prints them; absent fields are left out. */
 export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
@@ -74,12 +76,19 @@ function covered(type: SignedType, message: object): Uint8Array {
   return Buffer.from(`ecavg ${type}\n${canonicalJson(rest)}`);
 }
 
+/**
+ * Encodes a message with its signer's key and signature.
+ * @throws ProtocolError `schema` that names the field.
+ */
 export function encodeSigned<T extends SignedType>(type: T, body: Signed<T>, signer: Signer): Uint8Array {
   const whole = { v: 1, type, ...body, key: signer.key };
   return encodeMessage(type, { ...whole, signature: signer.sign(covered(type, whole)) } as unknown as Message<T>);
 }
 
-/** Throws `bad-signature` where the message was not signed with the key that it names. Whether to trust that key is up to the receiver. */
+/**
+ * Checks that a message was signed with the key that it names. Whether to trust that key is up to the receiver.
+ * @throws ProtocolError `bad-signature`.
+ */
 export function checkSigned(message: Message<SignedType>): void {
   if (!isSignedBy(message.key, covered(message.type, message), message.signature)) {
     throw new ProtocolError(
@@ -97,6 +106,7 @@ export function enrolmentProof(tokenHash: string, edge: string, key: string): st
   return createHmac('sha256', Buffer.from(tokenHash, 'hex')).update(`${edge} ${key}`).digest('hex');
 }
 
+/** sha256 (hex) of a one-time token, without white space around it: what a cloud keeps of it. */
 export function tokenHash(token: string): string {
   return sha256Hex(Buffer.from(token.trim()));
 }

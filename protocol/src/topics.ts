@@ -6,7 +6,7 @@ export const TOPIC_ROOT = 'ecavg/v1';
 /** Letters, digits, `_`, `-` and `.`, at most 64, starting with a letter or digit: safe as a topic level and a file name. */
 export const IDENTIFIER = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/;
 
-/** Returns the identifier, or throws `bad-identifier` naming the field. */
+/** Returns an identifier as it is. @throws ProtocolError `bad-identifier` that names the field. */
 export function identifier(value: string, field: string): string {
   if (!IDENTIFIER.test(value) || value.includes('..')) {
     throw new ProtocolError(
@@ -20,12 +20,16 @@ export function identifier(value: string, field: string): string {
 /** Hex digits of a blob's sha256 that name it in a topic. */
 export const SHORT_HASH = 12;
 
-/** Topic names of one fleet. At most 7 slashes, the limit of AWS IoT. */
+/**
+ * Topic names of one fleet (docs/wire-format.md lists them). At most 7 slashes, the limit of AWS IoT. Every method throws ProtocolError
+ * `bad-identifier` for a name that can't stand in a topic.
+ */
 export class Topics {
   readonly base: string;
   constructor(readonly fleet: string) {
     this.base = `${TOPIC_ROOT}/${identifier(fleet, 'fleet')}`;
   }
+  /** The current version of a model, retained. */
   manifest(model: string): string {
     return `${this.base}/model/${identifier(model, 'model')}/manifest`;
   }
@@ -33,9 +37,11 @@ export class Topics {
   onnx(model: string): string {
     return `${this.base}/model/${identifier(model, 'model')}/onnx`;
   }
+  /** A chunk of a model's blob, by the first digits of its sha256; `+` subscribes to all of them. */
   chunk(model: string, sha256: string, index: number | '+'): string {
     return `${this.base}/model/${identifier(model, 'model')}/chunk/${sha256.slice(0, SHORT_HASH)}/${index}`;
   }
+  /** The open round of a model, or the last one, retained. */
   round(model: string): string {
     return `${this.base}/model/${identifier(model, 'model')}/round`;
   }
@@ -43,21 +49,27 @@ export class Topics {
   canary(model: string): string {
     return `${this.base}/model/${identifier(model, 'model')}/canary`;
   }
+  /** Chunks of what a site shares. */
   share(edge: string, model: string): string {
     return `${this.base}/edge/${identifier(edge, 'edge')}/share/${identifier(model, 'model')}`;
   }
+  /** Whether an edge is there, retained, also its last will. */
   status(edge: string): string {
     return `${this.base}/edge/${identifier(edge, 'edge')}/status`;
   }
+  /** Chunks of an edge's updates. */
   update(edge: string, model: string): string {
     return `${this.base}/edge/${identifier(edge, 'edge')}/update/${identifier(model, 'model')}`;
   }
+  /** What became of an edge's update. */
   receipt(edge: string, model: string): string {
     return `${this.base}/edge/${identifier(edge, 'edge')}/receipt/${identifier(model, 'model')}`;
   }
+  /** An edge asks to be known by its key. */
   enrol(edge: string): string {
     return `${this.base}/edge/${identifier(edge, 'edge')}/enrol`;
   }
+  /** What an edge measured. */
   metrics(edge: string): string {
     return `${this.base}/edge/${identifier(edge, 'edge')}/metrics`;
   }
@@ -66,14 +78,15 @@ export class Topics {
     return `${this.base}/edge/${identifier(edge, 'edge')}/infer/${identifier(model, 'model')}/${what}`;
   }
   /**
-   * What the cloud subscribes to: every edge topic but inference traffic (one level deeper). Wide on
-   * purpose, so that a mistyped topic is answered instead of ignored.
+   * What the cloud subscribes to: every topic of every edge but those of inference, which lie one level deeper. That takes in topics that
+   * do not exist, so that an edge which mistypes one is answered and not ignored.
    */
   get cloudSubscriptions(): string[] {
     return [`${this.base}/edge/+/+`, `${this.base}/edge/+/+/+`];
   }
 }
 
+/** What a topic below an edge says: whose it is, of which model, and what kind of message it carries. */
 export type EdgeTopic =
   | { kind: 'status'; edge: string }
   | { kind: 'metrics'; edge: string }
@@ -83,8 +96,8 @@ export type EdgeTopic =
   | { kind: 'receipt'; edge: string; model: string };
 
 /**
- * Parses a topic below `{base}/edge/`. Throws `unknown-topic` or `bad-identifier`; the error's
- * `edge` and `model`, where they could be read, say where an answer can go.
+ * Parses a topic below `{base}/edge/`.
+ * @throws ProtocolError `unknown-topic` or `bad-identifier`; `replyAddress` says where an answer can go.
  */
 export function parseEdgeTopic(topics: Topics, topic: string): EdgeTopic {
   const prefix = `${topics.base}/edge/`;
@@ -104,7 +117,7 @@ export function parseEdgeTopic(topics: Topics, topic: string): EdgeTopic {
   );
 }
 
-/** The edge and model named by a topic, as far as they are valid: where the answer to a bad message goes. */
+/** Where the answer to a bad message goes: the edge of a topic, and its model or `unknown`; undefined where no edge is named. */
 export function replyAddress(topics: Topics, topic: string): { edge: string; model: string } | undefined {
   const [edge = '', , model = ''] = topic.slice(`${topics.base}/edge/`.length).split('/');
   if (!IDENTIFIER.test(edge)) return undefined;

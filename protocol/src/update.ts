@@ -33,9 +33,15 @@ export type UpdateHeader = z.infer<typeof headerSchema>;
 
 const SEAL: Seal<UpdateHeader> = { magic: [0x45, 0x41, 0x55, 2], what: 'an update', header: headerSchema };
 
-/** An update blob: `EAU` 2, header, payload of the named codec, signature (see sealed.ts). */
+/**
+ * An update blob: `EAU` 2, header, payload of the codec that the header names, signature (docs/wire-format.md).
+ * @throws ZodError where a field of the header is off.
+ */
 export const encodeUpdate = (header: Omit<UpdateHeader, 'key'>, payload: Uint8Array, signer: Signer): Uint8Array =>
   seal(SEAL, header, payload, signer);
 
-/** Throws as `unseal` does. */
+/**
+ * The checked header of an update blob, and its payload as a view of the blob.
+ * @throws ProtocolError `payload`, `not-messagepack`, `schema`, or `bad-signature` where it is not signed with the key that it names.
+ */
 export const decodeUpdate = (blob: Uint8Array): { header: UpdateHeader; payload: Uint8Array } => unseal(SEAL, blob);

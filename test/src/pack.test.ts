@@ -77,7 +77,7 @@ test('each package, packed, installs in an empty folder and starts', { timeout: 
     };
     for (const p of ['protocol', 'runtime', 'models'] as const) {
       const home = install(p);
-      const parts = p === 'models' ? ['', '/autodiff', '/train', '/data', '/zoo'] : [''];
+      const parts = p === 'models' ? ['', '/autodiff', '/train', '/data', '/zoo', '/settings'] : [''];
       for (const part of parts) {
         const [count, runtime] = run(home, process.execPath, '-e', importing(name(p) + part))
           .trim()

@@ -4,7 +4,7 @@ import { input, output } from '../ops/gradient.js';
 import type { UnitFlow } from '../ops/record.js';
 import { knownOf } from '../ops/table.js';
 
-/** An axis of a weight tensor whose index is `unit * block + k`, k below `block`: the units of a group lie along it. */
+/** An axis of a weight tensor along which the units of a group lie: unit u has the indices `u * block` to `u * block + block - 1`. */
 export interface Member {
   readonly tensor: string;
   readonly axis: number;
@@ -12,8 +12,8 @@ export interface Member {
 }
 
 /**
- * Hidden units (or channels) that can change places without changing what the model computes, as long as every
- * member axis changes with them.
+ * Hidden units (or channels) that can change places without changing what the model computes, where every member axis changes with them.
+ * `size` is the number of units.
  */
 export interface PermutationGroup {
   readonly size: number;
@@ -26,7 +26,7 @@ interface Axis {
   readonly block: number;
 }
 
-/** Sets of units, joined where two activations meet; the units of some may not move at all. */
+/** Sets of units (union-find), joined where two activations meet. The units of a fixed set may not move. */
 class Units {
   readonly #parent: number[] = [];
   readonly #size: number[] = [];
@@ -62,9 +62,11 @@ class Units {
 }
 
 /**
- * Derives from the graph itself which axes of which weights permute together (Ainsworth et al. 2023, arXiv:2209.04836, section 3): dense
- * layers, convolutions (depthwise ones too), batch normalisation, residual sums, flattening. What it does not know stays where it is.
- * @param sample shape of one sample.
+ * Which axes of which weights permute together (Ainsworth et al. 2023, arXiv:2209.04836, section 3), derived from the graph and the
+ * records of its ops (`UnitFlow`): dense layers, convolutions (depthwise ones too), batch normalisation, residual sums, flattening. Units
+ * that enter or leave any other op stay where they are.
+ * @param sample shape of one sample, without the batch.
+ * @throws ModelError for a model that has no input, or does not run on two such samples.
  */
 export async function permutationGroups(model: ModelProto, sample: readonly number[]): Promise<PermutationGroup[]> {
   const { graph } = model;

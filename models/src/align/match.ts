@@ -23,7 +23,10 @@ export function canMove(layout: Layout, group: PermutationGroup): boolean {
   return group.members.every((m) => viewOf(layout, m) !== undefined);
 }
 
-/** Moves units: unit i of the result is unit `order[i]` of `weights`. In place. */
+/**
+ * Moves the units of a group, in place: unit i of the result is unit `order[i]` of before.
+ * @param weights flat, `layout.total` values. @param order a permutation of `group.size` units.
+ */
 export function permute(layout: Layout, weights: Float32Array, group: PermutationGroup, order: Int32Array): void {
   for (const member of group.members) {
     const view = viewOf(layout, member);
@@ -77,6 +80,7 @@ async function similarities(
 /** Relative; inner products of large groups are summed in single precision. */
 const LEAST_GAIN = 1e-6;
 
+/** Weights with their units in another order, and how much had to move. */
 export interface Matched {
   /** `layout.total` values: the same model with its units in the order that is nearest to the reference. */
   readonly weights: Float32Array;
@@ -87,8 +91,11 @@ export interface Matched {
 
 /**
  * Weight matching (Git Re-Basin; Ainsworth et al. 2023, arXiv:2209.04836, Algorithm 1): puts the hidden units of `weights` into the order in
- * which they are most like those of `reference`, group by group by linear assignment, until nothing changes. The model computes the same as before.
- * @param buffers tensors that move along but do not count, such as running statistics.
+ * which they are most like those of `reference`, group by group by linear assignment, until nothing changes. The model computes the same as
+ * before. Groups of which a tensor is not in the layout stay as they are.
+ * @param reference flat, `layout.total` values; so are `weights`, which are not changed.
+ * @param options `buffers`: tensors that move along but do not count, such as running statistics; `seed` of the order in which groups are
+ *   taken; `maxSweeps`, default 50; `threads` of large products, default 1.
  */
 export async function matchWeights(
   layout: Layout,
@@ -107,7 +114,7 @@ export async function matchWeights(
   const movable = groups.filter((g) => canMove(layout, g));
   const random = new Random(options.seed ?? 0, 'align');
   const products = new Products(options.threads ?? 1);
-  // What a group's best order is changes only when a group that shares a tensor with it was put in another.
+  // A group has to be looked at again only when a group that shares a tensor with it was put in another order.
   const tensors = movable.map((g) => new Set(g.members.map((m) => m.tensor)));
   const open = new Set(movable.keys());
   let moved = 0;

@@ -2,7 +2,7 @@ import type { TrainingInfo } from '../autodiff/info.js';
 import type { View } from '../data/dataset.js';
 import type { Trainer } from '../train/types.js';
 
-/** With a running average of momentum 0.9, what is left of the old statistics after this many batches is under 1 %. */
+/** With a running average of momentum 0.9, under 1 % of the old statistics is left after this many batches. */
 const BATCHES = 50;
 
 /**
@@ -10,7 +10,9 @@ const BATCHES = 50;
  * networks has other activations than either of them, and matched averages have too little variance, so that the
  * statistics they come with are wrong (REPAIR: Jordan et al., ICLR 2023, arXiv:2211.08403, section 4: for networks
  * with batch normalisation the correction is to reset these statistics).
- * @param weights flat, `layout.total` float32 values. @returns a copy; the same values for a model without batch normalisation.
+ * @param weights flat, `layout.total` float32 values.
+ * @param options `batches`: how many are taken in, default 50; `seed` of their order; `signal` ends it with an AbortError.
+ * @returns a copy; the same values for a model without batch normalisation.
  */
 export async function refreshStatistics(
   trainer: Trainer,

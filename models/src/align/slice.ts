@@ -9,7 +9,7 @@ import { probeModel } from '../onnx/probe.js';
 import { WIDTH_STEP } from '../train/types.js';
 import { type PermutationGroup, permutationGroups } from './groups.js';
 
-/** A narrower model of the same depth: the leading hidden units of every layer. */
+/** A narrower model of the same depth: the leading hidden units of every layer. `width` is the share of them, in (0, 1). */
 export interface Slice {
   readonly width: number;
   readonly layout: Layout;
@@ -89,7 +89,7 @@ export async function sliceModel(
   });
   const sliced: ModelProto = { ...model, graph: { ...model.graph, initializer, node } };
   const entry = sliced.graph?.input.find((i) => !initializer.some((t) => t.name === i.name));
-  // Reshapes to fixed sizes, say, do not follow: better known here than in the first step.
+  // A model that reshapes to fixed sizes, say, does not run when it is narrower: that is found here, and not in the first step.
   await probeModel(sliced, entry?.name ?? '', [1, ...sample]);
   const slots = layout.tensors.map(({ name, shape }) => ({ name, shape: partOf(kept, name, shape) }));
   const narrow = makeLayout(slots);
@@ -116,7 +116,10 @@ export function trainingOptions(info: TrainingInfo): TrainingGraphOptions {
   };
 }
 
-/** An artifact of the slice, with a training graph of its own; `sha256` stays that of the whole model, which updates are based on. */
+/**
+ * An artifact of the slice, with a training graph of its own; `sha256` stays that of the whole model, which updates are based on.
+ * @throws RangeError or ModelError as `sliceModel` does, and where the slice trains other tensors than the whole model.
+ */
 export async function sliceArtifact(whole: Artifact, width: number): Promise<{ artifact: Artifact; slice: Slice }> {
   const options = trainingOptions(whole.info);
   const slice = await sliceModel(whole.model, whole.layout, options.sample, width);
@@ -127,6 +130,6 @@ export async function sliceArtifact(whole: Artifact, width: number): Promise<{ a
   return { artifact, slice };
 }
 
-/** The values of the whole model that belong to a slice. */
+/** The values of a slice (`slice.layout.total`) out of the whole model's flat values. */
 export const gather = (whole: Float32Array, { positions }: Pick<Slice, 'positions'>): Float32Array =>
   Float32Array.from(positions, (at) => whole[at] as number);

@@ -5,7 +5,7 @@ import type { OptimizerName, OptimizerOptions } from '../optimizers/options.js';
 
 export const METADATA_KEY = 'ecavg.training';
 
-/** What a training graph says of itself, in its ONNX metadata. */
+/** What a training graph says of itself, in its ONNX metadata: how it was built, and which tensors a step takes and returns. */
 export interface TrainingInfo {
   readonly batch: number;
   readonly loss: Loss;
@@ -28,7 +28,7 @@ export interface TrainingInfo {
   readonly proximal: boolean;
 }
 
-/** Reads what `buildTrainingGraph` wrote; throws ModelError for any other graph. */
+/** Reads what `buildTrainingGraph` wrote into a training graph's metadata. @throws ModelError for any other graph. */
 export function trainingInfo(model: ModelProto): TrainingInfo {
   const text = metadata(model, METADATA_KEY);
   if (!text) throw new ModelError('not a training graph made by ecavg (its metadata is missing)');

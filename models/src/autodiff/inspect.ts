@@ -11,7 +11,11 @@ export interface Inspection {
   readonly parameters: number;
 }
 
-/** What a model is made of, without running it. */
+/**
+ * What a model is made of, without running it: opset, producer, input and output (sizes that are not fixed by name), ops, and how many
+ * values its initializers hold.
+ * @throws ModelError for a model without an input or an output.
+ */
 export function inspectModel(model: ModelProto): Inspection {
   const graph = model.graph;
   const inits = new Set(graph?.initializer.map((t) => t.name));

@@ -21,7 +21,8 @@ const isConstant = (t: Graph['initializer'][number], weighed: ReadonlySet<string
 
 /**
  * Which tensors of a graph are trained and which follow. Parameters are the float32 initializers that some node
- * uses, but for constants of the architecture (`isConstant`); running statistics of batch normalisation are buffers, or stay constant with `batchNorm: 'frozen'`.
+ * uses, without constants of the architecture (`isConstant`). Running statistics of batch normalisation are buffers, or stay constant with
+ * `batchNorm: 'frozen'`.
  * @throws ModelError where a pattern fits no parameter, or nothing is left to train.
  */
 export function chooseTensors(graph: Graph, choice: Choice): { parameters: TensorSpec[]; buffers: TensorSpec[] } {
@@ -55,7 +56,7 @@ export function batchNormTensors(graph: Graph): string[] {
   return nodes.flatMap((n) => [1, 2, 3, 4].map((i) => input(n, i)));
 }
 
-/** Names of the running variances of batch normalisation, which must stay positive. */
+/** Names of the running variances of batch normalisation, which must stay positive: an average of updates may not make them negative. */
 export function varianceTensors(graph: Graph): string[] {
   return graph.node.filter((n) => n.opType === 'BatchNormalization').map((n) => input(n, 4));
 }

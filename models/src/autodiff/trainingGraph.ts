@@ -29,6 +29,7 @@ import { chooseTensors } from './tensors.js';
 const PREFIX = 'ecavg/';
 const OLDEST_OPSET = 13;
 
+/** How the training graph of a model is built. */
 export interface TrainingGraphOptions {
   readonly loss: Loss;
   readonly lossOptions?: LossOptions;

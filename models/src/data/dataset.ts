@@ -25,6 +25,7 @@ export interface DataSet {
   readTarget?(index: number, out: Float32Array, offset: number): void;
 }
 
+/** Values of one sample: the product of its shape. */
 export function sampleSize(data: DataSet): number {
   return data.shape.reduce((a, d) => a * d, 1);
 }
@@ -35,6 +36,7 @@ export interface View {
   readonly indices: Int32Array;
 }
 
+/** How many samples of a view each class has. */
 export function labelHistogram({ data, indices }: View): number[] {
   const counts: number[] = Array(data.classes.length).fill(0);
   for (const i of indices) {

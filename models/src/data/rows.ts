@@ -1,6 +1,9 @@
 import { type DataSet, sampleSize, type View } from './dataset.js';
 
-/** A data set of rows in memory: `values` are `labels.length` samples of `shape`, row after row. */
+/**
+ * A data set of rows in memory: `values` are `labels.length` samples of `shape`, row after row; each is a group of its own.
+ * @throws RangeError where there are more or fewer values.
+ */
 export function rowsData(about: {
   readonly name: string;
   readonly shape: readonly number[];
@@ -25,12 +28,16 @@ export function rowsData(about: {
   };
 }
 
+/** All samples of a data set, in its order. */
 export const everything = (data: DataSet): View => ({
   data,
   indices: Int32Array.from({ length: data.length }, (_, i) => i),
 });
 
-/** Samples of several sets one after another; all have the shape and the classes of the first. */
+/**
+ * The samples of several views as one, one view after another. Name, shape and classes are those of the first.
+ * @throws RangeError where a set has samples of another size, or another number of classes.
+ */
 export function joinViews(views: readonly [View, ...View[]]): View {
   const [first] = views;
   if (views.length === 1) return first;
@@ -58,7 +65,10 @@ export function joinViews(views: readonly [View, ...View[]]): View {
   });
 }
 
-/** The same samples with a distribution over the classes for each, `rows` in the order of the view's indices. */
+/**
+ * The same samples with a distribution over the classes for each: targets of the loss soft-cross-entropy.
+ * @param rows [samples, classes], row-major, in the order of the view's indices. @throws RangeError for another number of values.
+ */
 export function withTargets(view: View, rows: Float32Array): View {
   const { data, indices } = view;
   const classes = data.classes.length;

@@ -4,7 +4,9 @@ import { type DataSet, labelHistogram } from './dataset.js';
 /**
  * Splits `indices` into parts of about the given shares, stratified by class. A group goes whole into
  * one part, so that no recording or duplicate is seen in training and again in a test.
- * @param shares positive numbers that sum to at most 1; a last part takes the rest.
+ * @param shares positive numbers that sum to at most 1.
+ * @returns indices in rising order: a part for each share, and a last one with the rest.
+ * @throws RangeError for other shares.
  */
 export function splitByGroup(
   data: DataSet,
@@ -55,7 +57,7 @@ export interface Split {
   readonly test: Int32Array;
 }
 
-/** The standard split of a data set: disjoint by group, stratified by class, the same on every node. */
+/** The standard split of a data set (20 % test, 10 % reference): disjoint by group, stratified by class, the same for the same seed. */
 export function standardSplit(data: DataSet, seed: number, shares = { test: 0.2, reference: 0.1 }): Split {
   const all = Int32Array.from({ length: data.length }, (_, i) => i);
   const [test, reference, train] = splitByGroup(data, all, [shares.test, shares.reference], seed, 'standard');
@@ -66,6 +68,7 @@ export function standardSplit(data: DataSet, seed: number, shares = { test: 0.2,
  * Label-skewed shards (Hsu, Qi, Brown 2019): each class is dealt to the parts by shares drawn from a
  * symmetric Dirichlet(alpha); a small alpha means that a part sees few classes. Groups stay whole. A part
  * that a draw left with fewer than `minimum` samples gets groups from the largest part.
+ * @returns for each part its indices, in rising order. @throws RangeError where there are too few samples, or groups are too large.
  */
 export function partitionDirichlet(
   data: DataSet,
@@ -124,7 +127,7 @@ function deal(data: DataSet, indices: Int32Array, parts: number, alpha: number, 
   return shards;
 }
 
-/** One part a site, in the order of the site numbers. */
+/** One part a site, in the order of the site numbers. @throws RangeError where the data knows no sites, or has none of a number. */
 export function partitionBySite(data: DataSet, indices: Int32Array, parts: number): Int32Array[] {
   const sites = data.sites;
   if (!sites) throw new RangeError(`data set ${data.name} knows no sites; use the dirichlet partition`);

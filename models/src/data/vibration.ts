@@ -60,6 +60,7 @@ export function makeSite(seed: number, site: number): Site {
   };
 }
 
+/** How much of it to make; the same options give the same samples everywhere. */
 export interface VibrationOptions {
   readonly sites: number;
   readonly recordingsPerSite: number;

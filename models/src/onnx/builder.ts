@@ -28,7 +28,10 @@ export function valueInfo(name: string, elemType: DataType, dims: readonly Dim[]
   });
 }
 
-/** Emits nodes in order; every method returns the name of the tensor it made. */
+/**
+ * Writes an ONNX graph node by node, in the order of the calls; a method that makes a tensor returns its name. Nothing is checked before the
+ * model is run.
+ */
 export class GraphBuilder {
   readonly nodes: NodeProto[] = [];
   readonly initializers: TensorProto[] = [];
@@ -46,15 +49,18 @@ export class GraphBuilder {
     readonly opset = OPSET,
   ) {}
 
+  /** An input of the graph; a text as a dimension may have any size (the batch). */
   input(name: string, type: DataType, dims: readonly Dim[]): string {
     this.inputs.push(valueInfo(name, type, dims));
     return name;
   }
 
+  /** Makes a tensor an output of the graph. */
   output(name: string, type: DataType, dims: readonly Dim[]): void {
     this.outputs.push(valueInfo(name, type, dims));
   }
 
+  /** A node of one output with a made-up name. An empty name among the inputs leaves an optional one out. */
   op(type: string, inputs: readonly string[], attributes: Readonly<Record<string, AttributeValue>> = {}): string {
     const name = this.fresh(type);
     this.nodes.push(makeNode(type, inputs, [name], attributes));
@@ -72,10 +78,12 @@ export class GraphBuilder {
     return name;
   }
 
+  /** A name that no other tensor of this builder has. */
   fresh(stem: string): string {
     return `${this.prefix}${stem}_${this.#next++}`;
   }
 
+  /** A float32 initializer with a name of its own: a parameter. `data` is row-major. */
   weights(name: string, dims: readonly number[], data: Float32Array): string {
     this.initializers.push(floatTensor(name, dims, data));
     return name;
@@ -86,6 +94,7 @@ export class GraphBuilder {
     return this.#constant(`f${value}`, (name) => floatTensor(name, [], Float32Array.of(value)));
   }
 
+  /** A float32 constant with a made-up name. */
   floats(values: Float32Array, dims: readonly number[]): string {
     const name = this.fresh('const');
     this.initializers.push(floatTensor(name, dims, values));
@@ -106,6 +115,7 @@ export class GraphBuilder {
     return name;
   }
 
+  /** The model of what was written so far, with ONNX metadata. */
   model(options: { name: string; metadata?: Readonly<Record<string, string>>; opset?: number }): ModelProto {
     return create(ModelProtoSchema, {
       irVersion: IR_VERSION,

@@ -14,7 +14,7 @@ export interface Cut {
   readonly head: ModelProto;
 }
 
-/** The value that enters the last layer with weights: the features that a classifier's head works on. */
+/** Name of the value that enters the last layer with weights: the features that a classifier's head works on. @throws ModelError for a model without such a layer. */
 export function headInput(model: ModelProto): string {
   const graph = model.graph;
   const weights = new Set(graph?.initializer.filter((t) => t.dims.length > 1).map((t) => t.name));
@@ -25,8 +25,9 @@ export function headInput(model: ModelProto): string {
 }
 
 /**
- * Cuts a model with one input and one output.
- * @param sample shape of one sample. @throws ModelError where there is no such value, or something goes past it.
+ * Cuts a model with one input and one output at a value of its graph.
+ * @param layer name of the value. @param sample shape of one sample.
+ * @throws ModelError where there is no such value, or the part behind it also needs another value from before it.
  */
 export async function cutModel(model: ModelProto, layer: string, sample: readonly number[]): Promise<Cut> {
   const graph = model.graph;

@@ -16,7 +16,7 @@ import {
 export type { ModelProto, NodeProto, TensorProto };
 export { DataType };
 
-/** A model that can't be read, trained or run; the message is one sentence that names the node or tensor. */
+/** A model that can't be read, trained or run. The message is one sentence that names the node or tensor. */
 export class ModelError extends Error {
   override readonly name = 'ModelError';
 }
@@ -27,7 +27,7 @@ export interface TensorSpec {
   readonly shape: readonly number[];
 }
 
-/** Parses `.onnx` bytes; throws ModelError when they are none. */
+/** Parses the bytes of a `.onnx` file. @throws ModelError where they are none, or the graph is empty. */
 export function parseModel(bytes: Uint8Array): ModelProto {
   let model: ModelProto;
   try {
@@ -39,6 +39,7 @@ export function parseModel(bytes: Uint8Array): ModelProto {
   return model;
 }
 
+/** The bytes of a model, as a `.onnx` file has them. */
 export function serializeModel(model: ModelProto): Uint8Array {
   return toBinary(ModelProtoSchema, model);
 }

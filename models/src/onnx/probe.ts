@@ -21,6 +21,8 @@ const MAX_INTS = 1024;
  * Runs a graph on zeros and reads off the concrete shape of every tensor. That covers each op ONNX Runtime
  * has, and computed shapes of exported models (Shape, Gather, Concat chains), without shape rules of our
  * own. Only shapes and small tensors leave the runtime, so that it takes no more memory than a forward pass.
+ * @param inputShape batch included.
+ * @throws ModelError where the model does not run on an input of this shape.
  */
 export async function probeModel(model: ModelProto, inputName: string, inputShape: readonly number[]): Promise<Probe> {
   const graph = model.graph;

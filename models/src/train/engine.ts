@@ -3,7 +3,7 @@ import type { Tf } from '../ops/kernel.js';
 import { OrtTrainer } from './ortTrainer.js';
 import type { EngineName, Trainer } from './types.js';
 
-/** The two graphs of an artifact. */
+/** Bytes of the two graphs of an artifact: for inference with its weights, and of a training step. */
 interface Graphs {
   readonly infer: Uint8Array;
   readonly train: Uint8Array;
@@ -42,7 +42,7 @@ export interface TrainerOptions {
 }
 
 /**
- * A trainer for the two graphs of an artifact.
+ * A trainer for the two graphs of an artifact; its weights are all 0 until `setWeights`.
  * @throws ModelError where the engine isn't installed, or can't train this model.
  */
 export function createTrainer(graphs: Graphs, { engine = 'ort', threads = 1 }: TrainerOptions = {}): Promise<Trainer> {
@@ -61,7 +61,7 @@ export function requireEngine({ engine = 'ort', threads = 1 }: TrainerOptions): 
 async function loadTfjsNode(threads: number): Promise<Tf> {
   process.env.TF_NUM_INTRAOP_THREADS ??= String(threads);
   process.env.TF_NUM_INTEROP_THREADS ??= '1';
-  // Its lines about CPU features would stand between ours.
+  // Otherwise the library writes lines about CPU features between those of our log.
   process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
   const name: string = '@tensorflow/tfjs-node';
   let loaded: { readonly default: Tf };

@@ -10,7 +10,7 @@ import type { Evaluation } from './types.js';
 
 const BATCH = 256;
 
-/** Evaluates any weights of one architecture with one session; the batch may have any size. */
+/** Evaluates any weights of one architecture with one session, in batches of 256. Call `release` when it is no longer needed. */
 export class Evaluator {
   private constructor(
     private readonly session: InferenceSession,
@@ -19,7 +19,11 @@ export class Evaluator {
     private readonly rebuilds: boolean,
   ) {}
 
-  /** @param loss what the model is trained with; one without classes says that it rebuilds its input. */
+  /**
+   * @param layout of the tensors whose values change; everything else of the model stays.
+   * @param loss what the model is trained with; one of values says that it rebuilds its input.
+   * @throws ModelError where the model can't be loaded.
+   */
   static async create(
     model: ModelProto,
     layout: Layout,
@@ -35,7 +39,7 @@ export class Evaluator {
     return new Evaluator(session, layout, { input: input.name, output: output.name }, rebuilds);
   }
 
-  /** Outputs of `count` samples in `x` (row-major), flat. */
+  /** Outputs of a batch, flat. @param weights `layout.total` values. @param x row-major, of `shape` with the batch first. */
   async run(weights: Float32Array, x: Float32Array, shape: readonly number[]): Promise<Float32Array> {
     const feeds: Record<string, Tensor> = { [this.names.input]: floatTensorOf(x, shape) };
     for (const { name, shape: dims, offset, length } of this.layout.tensors) {
@@ -61,7 +65,7 @@ export class Evaluator {
     }
   }
 
-  /** Outputs of all samples of a view, flat, in its order. */
+  /** Outputs of all samples of a view, [samples, ...output], flat, in its order. */
   async outputs(weights: Float32Array, view: View): Promise<Float32Array> {
     const parts: Float32Array[] = [];
     for await (const { out } of this.#batches(weights, view)) parts.push(out);
@@ -121,7 +125,7 @@ export class Evaluator {
   }
 }
 
-/** Mean of the squared differences of two samples. */
+/** Mean of the squared differences of two samples of one length. */
 export function meanSquares(a: Float32Array, b: Float32Array): number {
   let sum = 0;
   for (const [i, v] of a.entries()) sum += ((b[i] as number) - v) ** 2;

@@ -14,8 +14,8 @@ type Tensors = Record<string, Tensor>;
 const scalar = (value: number) => float(Float32Array.of(value), []);
 
 /**
- * Runs a training graph on ONNX Runtime. The tensors that a step returns are fed to the next one as they
- * are, so parameters are not copied between steps.
+ * Runs a training graph on ONNX Runtime. The tensors that a step returns are fed to the next one as they are, so parameters are not copied
+ * between steps. It begins with all weights 0: call `setWeights` first.
  */
 export class OrtTrainer implements Trainer, Engine {
   readonly engine = 'ort';
@@ -33,7 +33,7 @@ export class OrtTrainer implements Trainer, Engine {
     this.setWeights(new Float32Array(this.layout.total));
   }
 
-  /** @param graph bytes of a graph made by `buildTrainingGraph`; @param threads of one step. */
+  /** @param graph bytes of a graph made by `buildTrainingGraph`. @param threads of one step. @throws ModelError where it is none. */
   static async create(graph: Uint8Array, threads = 1): Promise<OrtTrainer> {
     const info = trainingInfo(parseModel(graph));
     return new OrtTrainer(await openSession(graph, threads, 'the training graph'), info);

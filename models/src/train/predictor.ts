@@ -9,7 +9,7 @@ import { meanSquares } from './evaluator.js';
 
 const BATCH = 64;
 
-/** What a model says of one sample. */
+/** What a model says of one sample: a class where it classifies, and how unusual the sample is. */
 export interface Prediction {
   /** Class with the largest output, and its softmax probability; undefined for models that rebuild their input. */
   readonly label?: number;
@@ -18,7 +18,7 @@ export interface Prediction {
   readonly score: number;
 }
 
-/** One version of a model in service: its weights are part of the session, so that the runtime lays them out once. */
+/** One version of a model in service: its weights are part of the session, which is faster than giving them to each run. */
 export class Predictor {
   private constructor(
     private readonly session: InferenceSession,
@@ -28,7 +28,10 @@ export class Predictor {
     private readonly rebuilds: boolean,
   ) {}
 
-  /** @param onnx an inference model with its weights; @param loss what it was trained with; @param shape of one sample. */
+  /**
+   * @param onnx bytes of an inference model with its weights. @param loss what it was trained with. @param shape of one sample.
+   * @throws ModelError where it can't be loaded.
+   */
   static async create(onnx: Uint8Array, loss: Loss, shape: readonly number[], threads = 1): Promise<Predictor> {
     const { input, output } = inspectModel(parseModel(onnx));
     const rebuilds = rebuildsInput(loss);
@@ -44,7 +47,7 @@ export class Predictor {
     return this.shape.reduce((a, d) => a * d, 1);
   }
 
-  /** @param x `count` samples, one after another. */
+  /** What the model says of `count` samples, which stand in `x` one after another. */
   async predict(x: Float32Array, count: number): Promise<Prediction[]> {
     const feeds = { [this.names.input]: floatTensorOf(x, [count, ...this.shape]) };
     const out = (await this.session.run(feeds))[this.names.output]?.data as Float32Array;

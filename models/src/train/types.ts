@@ -1,8 +1,9 @@
 import type { Layout } from '@ecavg/protocol';
 import type { View } from '../data/dataset.js';
 
-/** Linear: to 0 in equal steps. Cosine: half a period (Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5, without restarts). */
+/** How the learning rate goes down over a run. Linear: to 0 in equal steps. Cosine: half a period (Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5, without restarts). */
 export const SCHEDULES = ['constant', 'linear', 'cosine'] as const;
+/** Name of a schedule, as in settings. */
 export type Schedule = (typeof SCHEDULES)[number];
 
 /** What can train: ONNX Runtime, or TensorFlow through tfjs-node where that is installed. */
@@ -10,7 +11,7 @@ export const ENGINES = ['ort', 'tfjs-node'] as const;
 /** Name of an engine, as in settings. */
 export type EngineName = (typeof ENGINES)[number];
 
-/** Widths are multiples of this, so that a cloud knows all slices that there can be. */
+/** Widths of a model's slices are multiples of this, so that a cloud knows all slices that there can be. */
 export const WIDTH_STEP = 1 / 16;
 
 /** Hyper-parameters of local training or fine-tuning. */
@@ -69,13 +70,15 @@ export interface StepResult {
 export interface Trainer {
   readonly engine: string;
   readonly layout: Layout;
-  /** Replaces parameters and buffers (flat, `layout.total` float32 values) and clears the optimiser's state. */
+  /** Replaces parameters and buffers and clears the optimiser's state. @param flat `layout.total` values. @throws RangeError for another number. */
   setWeights(flat: Float32Array): void;
+  /** Parameters and buffers as they are now, flat, `layout.total` values. */
   getWeights(): Float32Array;
   /**
    * One step on a full batch.
-   * @param x `batch * sample` values; @param y class indices (Int32Array) or targets (Float32Array);
-   * @param weight one a sample.
+   * @param x batch x sample values, row-major.
+   * @param y class indices, -1 for none (Int32Array), or targets of the output's shape, NaN for none (Float32Array), as the loss wants them.
+   * @param weight one a sample: 0 leaves it out.
    */
   step(
     x: Float32Array,
@@ -85,7 +88,13 @@ export interface Trainer {
     momentum: number,
     extra?: StepExtra,
   ): Promise<StepResult>;
+  /**
+   * Trains over epochs of seeded batches, from the weights that are set, or from a checkpoint.
+   * @throws ModelError where data and model do not fit, the loss is no longer finite, or the checkpoint is of another run; the signal's
+   *   reason where it is aborted.
+   */
   train(view: View, options: TrainOptions): Promise<TrainResult>;
+  /** Gives back the memory of the engine. */
   release(): Promise<void>;
 }
 

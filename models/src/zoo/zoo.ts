@@ -75,13 +75,14 @@ const ENTRIES: Readonly<Record<string, ZooEntry>> = {
   },
 };
 
+/** What there is to say of a model of the zoo. */
 export interface ZooInfo {
   readonly description: string;
   /** The loss it is meant for: mse for models that rebuild their input. */
   readonly loss: Loss;
 }
 
-/** What `zooModel` builds, by name. */
+/** The models that `zooModel` builds, by name. */
 export const ZOO: Readonly<Record<string, ZooInfo>> = ENTRIES;
 
 /**

@@ -9,7 +9,7 @@ export function brotli(bytes: Uint8Array, quality: number): Uint8Array {
   });
 }
 
-/** Decompresses at most `limit` bytes: a compression bomb stops there. */
+/** Decompresses at most `limit` bytes, so that a small payload can't ask for much memory. @throws ProtocolError `payload`. */
 export function unbrotli(bytes: Uint8Array, limit: number): Uint8Array {
   try {
     return brotliDecompressSync(bytes, { maxOutputLength: Math.max(1, limit) });

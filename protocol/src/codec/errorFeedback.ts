@@ -49,7 +49,7 @@ export function encodeWithFeedback(
   codec.accumulate(payload, layout, -1, left, reference);
   if (!velocity) return { payload, ifAccepted: { residual: left }, ifRejected: { residual: wanted } };
   const masked = velocity.map((v, i) => (left[i] === wanted[i] ? v : 0));
-  // The difference is in the residual from now on; a velocity that is given back must not bring it again.
+  // Rejected: what was wanted becomes the residual, this difference included, so that it is not added a second time.
   return {
     payload,
     ifAccepted: { residual: left, velocity: masked },

@@ -10,7 +10,7 @@ export const CODECS: Readonly<Record<string, UpdateCodec>> = Object.fromEntries(
   [rangeCodec, rawCodec, int8Codec, topkCodec].map((c) => [c.name, c]),
 );
 
-/** Throws `unknown-codec` naming those there are. */
+/** The codec of a name. @throws ProtocolError `unknown-codec` that names those there are. */
 export function codec(name: string): UpdateCodec {
   const found = Object.hasOwn(CODECS, name) ? CODECS[name] : undefined;
   if (!found) {

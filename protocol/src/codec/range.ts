@@ -28,12 +28,12 @@ const KIND = { zero: 0, uniform: 1, perRow: 2, ternary: 3, float: 4 } as const;
 const SMALL = 8;
 
 /**
- * A coarse step must not silence a tensor: one without outliers could stay below it for ever, however much
- * error feedback adds up. At least this share of its values is sent.
+ * At least this share of a tensor's values is sent. With a coarse step every value of a tensor without outliers could be rounded to 0, in
+ * each round again, however much error feedback adds up.
  */
 const LEAST_SENT = 1 / 512;
 
-/** Rows shorter than this are coded as one: a column that short remembers nothing of use. */
+/** Rows shorter than this are coded as one: the context of the value above is of no use in so short a row. */
 const MIN_COLUMNS = 8;
 const MAX_BLOCK = 7;
 
@@ -105,7 +105,7 @@ export const rangeCodec: Required<UpdateCodec> = {
   },
 };
 
-/** Names levels by their hash. */
+/** Makes levels (one a value of the layout) the reference of an edge's next update: names them by their hash. */
 export function makeReference(levels: Int8Array): Reference {
   const bytes = new Uint8Array(levels.buffer, levels.byteOffset, levels.length);
   return {
@@ -145,7 +145,7 @@ function nonZeros(levels: Int32Array): number {
   return count;
 }
 
-/** Flagging zero blocks pays where most values are zero; about 0.7 non-zero values a block is best. */
+/** log2 of the size of the blocks that are flagged as all zero. It pays where most values are 0; about 0.7 other values a block is best. */
 function blockFor(levels: Int32Array): number {
   const density = Math.max(nonZeros(levels), 1) / levels.length;
   const block = Math.round(Math.log2(0.7 / density));

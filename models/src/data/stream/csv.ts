@@ -47,7 +47,7 @@ const TIMES: Readonly<Record<TimeFormat, (value: string | number) => number>> = 
 /** A time as text or number, in ms since 1970; NaN where it is none. ISO times without a zone are UTC. */
 export const parseTime = (value: string | number, format: TimeFormat): number => TIMES[format](value);
 
-/** What a source calls on its way through a file. */
+/** What is told of a file's rows, in their order: readings and labels with their time in ms since 1970. */
 export interface RowSink {
   reading(channel: number, at: number, value: number): void;
   label(at: number, name: string): void;
@@ -55,6 +55,7 @@ export interface RowSink {
   bad(why: string): void;
 }
 
+/** A CSV file that can't be read as the mapping says; the message names the file and the column. */
 export class CsvError extends Error {}
 
 /** Turns the rows of one CSV file, with a header line, into readings. */
@@ -113,7 +114,7 @@ export class CsvReader {
   }
 }
 
-/** Reads a CSV file row by row; memory does not grow with the file. Throws CsvError where it is none. */
+/** Reads a CSV file row by row; memory does not grow with the file. @throws CsvError where it is none, or lacks a column of the mapping. */
 export async function readCsv(
   input: Readable,
   { mapping, stream, file }: { mapping: CsvMapping; stream: StreamConfig; file: string },

@@ -11,15 +11,21 @@ export const recordingsSchema = z.strictObject({
   files: z.array(z.string().min(1)).min(1),
   ...csvMapping,
 });
+/** Checked settings of recordings, with their defaults. */
 export type Recordings = z.output<typeof recordingsSchema>;
 
-/** Which windows belong together: those of one stretch of time. */
+/** The number of the stretch of time that a window which starts at `startMs` (ms since 1970) belongs to: one is trained on as a whole, or held back. */
 export function blockOf(stream: StreamConfig, startMs: number): number {
   const seconds = stream.blockSeconds ?? (10 * stream.window) / stream.rateHz;
   return Math.floor(startMs / (seconds * 1000));
 }
 
-/** @throws Error that says what is wrong where the files hold no window that can be used. */
+/**
+ * Cuts recordings into windows: a data set in memory, whose groups are stretches of time in one file. With classes, windows without a label
+ * are left out.
+ * @param warn told of every cell that can't be used.
+ * @throws Error that says what is wrong where a path fits no file, a file can't be read, or no window comes out.
+ */
 export async function loadRecordings(
   stream: StreamConfig,
   { files: patterns, ...mapping }: Recordings,

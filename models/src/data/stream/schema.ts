@@ -56,15 +56,19 @@ export const streamSchema = z
     if (stride !== undefined && stride > window) refuse(['stride'], 'a stride above window leaves readings out');
   });
 
+/** Checked settings of a stream, with their defaults. */
 export type StreamConfig = z.output<typeof streamSchema>;
 
-/** Shape of a window: channels (and masks) x ticks. */
+/** Shape of a window: [channels, ticks], with masks [2 channels, ticks]. */
 export const streamShape = ({ channels, mask, window }: StreamConfig): number[] => [
   channels.length * (mask ? 2 : 1),
   window,
 ];
 
-/** Names what makes windows of two nodes comparable: nodes that differ in it must not train one model. */
+/**
+ * 16 hex digits over all settings that a window's values depend on: names and order of the channels, rate, length, imputation,
+ * normalisation, masks, classes. Nodes that differ in it must not train one model.
+ */
 export function streamDigest(stream: StreamConfig): string {
   const { channels, rateHz, window, impute, normalise, mask, classes } = stream;
   const ranges = normalise === 'range' ? channels.map(({ min, max }) => [min, max]) : [];

@@ -35,7 +35,7 @@ class Channel {
  *
  * A tick's value is the mean of the readings since the tick before; without any, the last reading that is not older than
  * `maxAgeSeconds`; otherwise it is missing. Time is that of the readings alone: a tick is settled once a reading `latenessSeconds`
- * newer has come, so the same readings give the same windows whenever they are replayed.
+ * newer has come, so the same readings give the same windows whenever they are replayed. Windows go to the callback as they are cut.
  */
 export class Windower {
   readonly #channels: readonly Channel[];
@@ -138,7 +138,7 @@ export class Windower {
   }
 
   #tickOf(at: number): number {
-    // A reading that is due on a tick belongs to it, whatever its time lost in the last digit.
+    // The small number makes up for rounding: a reading at the very time of a tick belongs to it, not to the next.
     return Math.ceil((at * this.stream.rateHz) / 1000 - 1e-6);
   }
 
@@ -167,7 +167,7 @@ export class Windower {
     return this.#channels.every((c) => !c.pending.has(tick) && (!c.last || tick - c.last.tick > this.#maxAge));
   }
 
-  /** Leaves out a silence that has lasted for a window already: windows begin anew with the next reading. */
+  /** Skips the rest of a silence that is longer than a window: windows begin anew with the next reading. */
   #leap(until: number): void {
     this.#filled = 0;
     this.#wait = 0;
