@@ -23,18 +23,21 @@ interface Names {
   readonly classes: readonly string[];
 }
 
+interface EndpointParts {
+  readonly service: InferenceService;
+  readonly topics: Topics;
+  readonly names: Names;
+  readonly log: Logger;
+  publish(topic: string, payload: Uint8Array): void;
+}
+
 /** Requests and results of the inference service as messages: JSON for who asks in JSON, MessagePack for others. */
 export class InferenceEndpoint {
   readonly requests: string;
   readonly #results: string;
 
-  constructor(
-    private readonly service: InferenceService,
-    topics: Topics,
-    private readonly names: Names,
-    private readonly publish: (topic: string, payload: Uint8Array) => void,
-    private readonly log: Logger,
-  ) {
+  constructor(private readonly parts: EndpointParts) {
+    const { topics, names } = parts;
     this.requests = topics.infer(names.edge, names.model, 'request');
     this.#results = topics.infer(names.edge, names.model, 'result');
   }
@@ -47,12 +50,12 @@ export class InferenceEndpoint {
       request = encoding === 'json' ? fromJson(payload) : fromMessagePack(payload);
     } catch (error) {
       const detail = (error as Error).message.slice(0, 500);
-      this.log.warn({ detail }, 'request for inference refused');
+      this.parts.log.warn({ detail }, 'request for inference refused');
       this.#send({ id: '', error: 'bad-request', detail }, encoding);
       return;
     }
     const { id, x } = request;
-    void this.service.ask(x).then((outcome) => {
+    void this.parts.service.ask(x).then((outcome) => {
       if ('answer' in outcome) this.#send({ id, ...this.#told(outcome.answer) }, encoding);
       else this.#send({ id, error: outcome.refused, detail: outcome.detail.slice(0, 500) }, encoding);
     });
@@ -60,7 +63,7 @@ export class InferenceEndpoint {
 
   /** A window of the gateway's own stream; resolves with its score, or undefined. */
   async window({ values, startMs, endMs, present }: StreamWindow, publish: boolean): Promise<number | undefined> {
-    const outcome = await this.service.ask(values);
+    const outcome = await this.parts.service.ask(values);
     if (!('answer' in outcome)) return undefined;
     const { answer } = outcome;
     const about = { startMs: Math.max(0, startMs), endMs: Math.max(0, endMs), present };
@@ -70,19 +73,19 @@ export class InferenceEndpoint {
 
   #told({ batch: _, score, ...answer }: Answer): Omit<Body, 'id'> {
     const { label } = answer;
-    const name = label === undefined ? undefined : this.names.classes[label];
+    const name = label === undefined ? undefined : this.parts.names.classes[label];
     // A model that gives no number has no score, and what it says is no usual sample.
     return { ...answer, ...(Number.isFinite(score) && { score }), ...(name !== undefined && { class: name }) };
   }
 
   #send(body: Body, encoding: Encoding): void {
-    const { edge, model } = this.names;
+    const { edge, model } = this.parts.names;
     const result = { ...body, edge, model };
     const payload =
       encoding === 'json'
         ? Buffer.from(JSON.stringify({ v: 1, type: 'result', ...result }))
         : encodeMessage('result', result);
-    this.publish(this.#results, payload);
+    this.parts.publish(this.#results, payload);
   }
 }
 

@@ -138,17 +138,17 @@ describe('the inference service', () => {
     await service.use(servable(trained, 7), waves(400, 2));
     const sent: Uint8Array[] = [];
     let arrived: () => void = () => {};
-    const endpoint = new InferenceEndpoint(
+    const endpoint = new InferenceEndpoint({
       service,
-      new Topics('plant'),
-      { edge: 'e', model: 'm', classes: [] },
-      (topic, payload) => {
+      topics: new Topics('plant'),
+      names: { edge: 'e', model: 'm', classes: [] },
+      publish: (topic, payload) => {
         assert.equal(topic, 'ecavg/v1/plant/edge/e/infer/m/result');
         sent.push(payload);
         arrived();
       },
       log,
-    );
+    });
     const result = async (payload: Uint8Array): Promise<Uint8Array> => {
       const there = new Promise<void>((done) => {
         arrived = done;

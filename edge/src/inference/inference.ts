@@ -58,7 +58,13 @@ export class Inference {
     this.#service = new InferenceService(config, log);
     this.#file = means.store.file('serving', servingFormat);
     const names = { edge, model, classes: data.classes };
-    this.#endpoint = new InferenceEndpoint(this.#service, topics, names, means.publish, log);
+    this.#endpoint = new InferenceEndpoint({
+      service: this.#service,
+      topics,
+      names,
+      publish: (...of) => means.publish(...of),
+      log,
+    });
     if (data instanceof StreamData) data.windows.add((window) => this.#follow(data, window));
   }
 

@@ -1,15 +1,12 @@
-import { IDENTIFIER } from '@ecavg/protocol';
-import { brokerSchema } from '@ecavg/runtime';
+import { brokerSchema, identifierSchema } from '@ecavg/runtime';
 import { z } from 'zod';
-
-const identifier = z.string().regex(IDENTIFIER, 'use 1-64 letters, digits, "_", "-" or "."');
 
 /** Who a gateway is, where it keeps what it must not lose, and the broker it speaks to. */
 export const gatewayFields = {
-  fleet: identifier.default('default'),
+  fleet: identifierSchema.default('default'),
   /** Name of this gateway; unique in its fleet. */
-  edge: identifier,
-  model: identifier,
+  edge: identifierSchema,
+  model: identifierSchema,
   /** Where this gateway keeps its models, its outbox and its residual. */
   dataDir: z.string().min(1),
   broker: brokerSchema,

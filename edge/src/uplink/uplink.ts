@@ -1,5 +1,5 @@
-// The uplink: all that a gateway hears from the cloud and says to it, over the follower of the runtime.
-// May use settings of power, and nothing of the rooms that make samples and updates: what it needs of them has a type here.
+// Room uplink: all that a gateway hears from its cloud and says to it, over the follower of the runtime.
+// May import power; what it needs of the rooms that make samples and updates has a type here.
 import { type Artifact, readArtifact, updateArtifact, type View } from '@ecavg/models';
 import { type Layout, type Manifest, ProtocolError, type Receipt, type RoundMessage } from '@ecavg/protocol';
 import { Follower, type FollowerHandlers, type Logger, type Outcome, Sender, SOFTWARE } from '@ecavg/runtime';
@@ -21,7 +21,7 @@ const CARRIED: Readonly<Record<Outcome, (entry: OutboxEntry) => Memory>> = {
 
 interface UplinkParts {
   readonly config: UplinkConfig;
-  /** See the settings of power. */
+  /** Of `power`. */
   readonly catchUpSeconds: number;
   readonly store: EdgeStore;
   readonly identity: Identity;

@@ -1,7 +1,7 @@
 import { markdownTable } from '@ecavg/runtime';
-import { ADOPTION } from './learning/adoption.js';
-import { TRANSFORMS } from './samples/transforms.js';
-import { SOURCES } from './sources/table.js';
+import { TRANSFORMS } from '../samples/transforms.js';
+import { SOURCES } from '../sources/table.js';
+import { ADOPTION } from './adoption.js';
 
 interface Named {
   readonly entries: [name: string, record: { readonly about: string }][];
