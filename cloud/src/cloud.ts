@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { Signer, Topics } from '@ecavg/protocol';
-import { connectBroker, type Logger, readOrCreate, type Service } from '@ecavg/runtime';
+import { connectBroker, type Logger, openDataFolder, readOrCreate, type Service } from '@ecavg/runtime';
 import type { CloudFile } from './cloudFile.js';
 import type { CloudConfig } from './config.js';
 import { EdgeKeys } from './fleet/edgeKeys.js';
@@ -28,6 +28,7 @@ interface Fleet {
 
 /** Starts the aggregators of all models and fleets of a cloud's file. */
 export async function startCloud(file: CloudFile, log: Logger): Promise<Service> {
+  await openDataFolder(file.dataDir, 'cloud');
   const signer = Signer.fromPem(
     await readOrCreate(join(file.dataDir, 'keys', 'cloud.pem'), () => Signer.generate().toPem()),
   );

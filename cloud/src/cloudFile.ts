@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { ConfigError, type ExtensionTables, loadConfig } from '@ecavg/runtime';
+import { checkDataFolder, ConfigError, type ExtensionTables, loadConfig } from '@ecavg/runtime';
 import { z } from 'zod';
 import { COMBINERS } from './aggregation/combiners.js';
 import { WEIGHTINGS } from './aggregation/weightings.js';
@@ -93,7 +93,10 @@ export const cloudFileSchema = z.unknown().transform((tree, context): CloudFile 
   return z.NEVER;
 });
 
-/** Throws ConfigError for the file of a regional aggregator, which has no versions of its own. */
+/**
+ * The settings of a cloud, for commands beside it.
+ * @throws ConfigError, also for those of a regional aggregator, which has no versions of its own, and for a data folder of a later release.
+ */
 export async function readCloudFile({ config }: { readonly config?: string }): Promise<CloudFile> {
   const file = await loadConfig(cloudFileSchema, {
     file: config,
@@ -102,5 +105,6 @@ export async function readCloudFile({ config }: { readonly config?: string }): P
   });
   if (file.role === 'regional')
     throw new ConfigError('this is for the cloud; the settings are those of a regional aggregator');
+  await checkDataFolder(file.dataDir, 'cloud');
   return file;
 }
