@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { checkDataFolder, ConfigError, type ExtensionTables, loadConfig } from '@ecavg/runtime';
+import { ConfigError, checkDataFolder, type ExtensionTables, loadConfig } from '@ecavg/runtime';
 import { z } from 'zod';
 import { COMBINERS } from './aggregation/combiners.js';
 import { WEIGHTINGS } from './aggregation/weightings.js';

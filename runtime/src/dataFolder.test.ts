@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { checkDataFolder, openDataFolder } from './dataFolder.js';
 import { ConfigError } from './errors.js';
 import { SOFTWARE } from './software.js';
-import { NewerFormatError, StateFormat } from './stateFormat.js';
+import { NewerFormatError, StateFormat, unchanged } from './stateFormat.js';
 import { fits, stateKinds } from './stateKinds.js';
 
 const root = mkdtempSync(join(tmpdir(), 'ecavg-folder-'));
@@ -24,7 +24,16 @@ function folderOf(files: Readonly<Record<string, string>>): string {
 }
 const markerOf = (folder: string) => JSON.parse(readFileSync(join(folder, 'ecavg.json'), 'utf8'));
 
-const about = { holds: '', removed: '', format: 1, schema: z.object({}), migrations: {} };
+const MARKER = { format: 1, role: 'cloud', software: SOFTWARE };
+
+const about = {
+  holds: '',
+  removed: '',
+  format: 1,
+  schema: z.object({ text: z.string().optional() }),
+  migrations: { 0: unchanged },
+};
+new StateFormat({ ...about, kind: 'shared note', shared: true, at: { cloud: 'shared/{name}.json' }, encoding: 'json' });
 new StateFormat({
   ...about,
   kind: 'note',
@@ -103,6 +112,41 @@ describe('a data folder', () => {
       'other.json': '{"format":2}',
     });
     await openDataFolder(sound, 'cloud');
+  });
+});
+
+describe('files of an earlier release', () => {
+  test('are written anew at the start, whole; damaged ones, and those that commands change, stay as they are', async () => {
+    const folder = folderOf({
+      'notes/a.json': '{"text":"a"}',
+      'notes/torn.json': '{"text":',
+      'fleets/f/notes/b.json': '{"text":"b"}',
+      'notes/new.json': '{ "format": 1, "text": "c" }',
+      'shared/d.json': '{"text":"d"}',
+      'diary.jsonl': '{"text":"1"}\n{"te\n{"format":1,"text":"2"}\n',
+      'other.json': '{"text":"e"}',
+    });
+    const text = (name: string): string => readFileSync(join(folder, name), 'utf8');
+    await checkDataFolder(folder, 'cloud');
+    assert.equal(text('notes/a.json'), '{"text":"a"}');
+    for (let i = 0; i < 2; i++) {
+      await openDataFolder(folder, 'cloud');
+      assert.equal(text('notes/a.json'), '{"format":1,"text":"a"}');
+      assert.equal(text('notes/torn.json'), '{"text":');
+      assert.equal(text('fleets/f/notes/b.json'), '{"format":1,"text":"b"}');
+      assert.equal(text('notes/new.json'), '{ "format": 1, "text": "c" }');
+      assert.equal(text('shared/d.json'), '{"text":"d"}');
+      assert.equal(text('diary.jsonl'), '{"format":1,"text":"1"}\n{"te\n{"format":1,"text":"2"}\n');
+      assert.equal(text('other.json'), '{"text":"e"}');
+    }
+  });
+
+  test('that can not be written anew stop no start', async () => {
+    const folder = folderOf({ 'notes/a.json': '{"text":"a"}', 'ecavg.json': JSON.stringify(MARKER) });
+    // No temporary file can be made: a folder of its name is there.
+    for (let i = 0; i < 200; i++) mkdirSync(join(folder, 'notes', `a.json.${process.pid}.${i}.tmp`));
+    await openDataFolder(folder, 'cloud');
+    assert.equal(readFileSync(join(folder, 'notes', 'a.json'), 'utf8'), '{"text":"a"}');
   });
 });
 

@@ -2,11 +2,11 @@ import { open, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ConfigError } from './errors.js';
-import { readIfThere } from './files.js';
+import { readIfThere, writeDurable } from './files.js';
 import { SOFTWARE } from './software.js';
 import { StateFile } from './stateFile.js';
 import { HEAD_BYTES, StateFormat } from './stateFormat.js';
-import { DATA_ROLES, type DataRole, type Pattern, stateKinds } from './stateKinds.js';
+import { DATA_ROLES, type DataRole, type Format, type Pattern, stateKinds } from './stateKinds.js';
 
 const MARKER = 'ecavg.json';
 
@@ -33,13 +33,14 @@ const NAMES: Readonly<Record<DataRole, string>> = {
 };
 
 /**
- * For a daemon at its start, before it reads anything else: refuses the folder of another role and files of a later release, then notes
- * whose folder it is. A folder without the note is one of release 0.1.0, or new.
+ * For a daemon at its start, before it reads anything else: refuses the folder of another role and files of a later release, writes those
+ * of an earlier one anew, each whole or not at all, then notes whose folder it is. A folder without the note is one of release 0.1.0, or new.
  * @throws ConfigError that names folder or file, and the mend.
  */
 export async function openDataFolder(folder: string, role: DataRole): Promise<void> {
   const marker = new StateFile(join(folder, MARKER), markerFormat);
   const known = await checkDataFolder(folder, role);
+  await renewFiles(folder, role);
   if (known?.software !== SOFTWARE) await marker.write({ role: known?.role ?? role, software: SOFTWARE });
 }
 
@@ -67,12 +68,35 @@ const TELLING: Readonly<Record<DataRole, readonly string[]>> = {
 };
 
 async function refuseNewerFiles(folder: string, role: DataRole): Promise<void> {
+  for await (const { path, format } of formattedFiles(folder, role))
+    format.refuseNewer(await lookAt(path, format), path);
+}
+
+async function renewFiles(folder: string, role: DataRole): Promise<void> {
+  for await (const { path, format, shared } of formattedFiles(folder, role)) {
+    const found = format.formatsOf(await lookAt(path, format));
+    if (shared || (found.length > 0 && found.every((f) => f === format.number))) continue;
+    const bytes = await readIfThere(path);
+    const renewed = bytes && format.renewed(bytes, path);
+    // Where the disk is full, it is read as it is, and written anew at its next change.
+    if (renewed) await writeDurable(path, renewed, format.mode).catch(() => undefined);
+  }
+}
+
+/** What of a file tells its format. */
+const lookAt = async (path: string, { formatInHead }: Format): Promise<Buffer> =>
+  formatInHead ? headOf(path) : ((await readIfThere(path)) ?? Buffer.of());
+
+/** The files that carry the number of a format. */
+async function* formattedFiles(
+  folder: string,
+  role: DataRole,
+): AsyncIterable<{ path: string; format: Format; shared: boolean }> {
   for (const { kind, patterns } of stateKinds.of(role)) {
-    const { format } = kind;
+    const { format, about } = kind;
     if (!format) continue;
     for (const pattern of patterns)
-      for await (const path of filesOf(folder, pattern))
-        format.refuseNewer(format.formatInHead ? await headOf(path) : ((await readIfThere(path)) ?? Buffer.of()), path);
+      for await (const path of filesOf(folder, pattern)) yield { path, format, shared: about.shared === true };
   }
 }
 

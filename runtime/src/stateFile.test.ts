@@ -6,6 +6,7 @@ import { after, describe, test } from 'node:test';
 import { pack, unpack } from '@ecavg/protocol';
 import fc from 'fast-check';
 import { z } from 'zod';
+import { openDataFolder } from './dataFolder.js';
 import { ConfigError } from './errors.js';
 import { Trust } from './follower/trust.js';
 import { nextSession } from './session.js';
@@ -207,6 +208,7 @@ describe('files that release 0.1.0 wrote without a number', () => {
     writeFileSync(join(folder, 'trust.json'), JSON.stringify(state));
     const trust = await Trust.open(folder, undefined);
     assert.ok(trust.isEnrolled('ab'));
+    await openDataFolder(folder, 'edge');
     assert.deepEqual(JSON.parse(readFileSync(join(folder, 'trust.json'), 'utf8')), { format: 1, ...state });
     writeFileSync(join(folder, 'trust.json'), JSON.stringify({ format: 2, ...state }));
     await assert.rejects(Trust.open(folder, undefined), /trust\.json \(trust\) has format 2/);

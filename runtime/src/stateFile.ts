@@ -20,7 +20,10 @@ export class StateFile<T extends object> {
     return (await this.#load(damaged))?.value;
   }
 
-  /** As `read`, for the one that keeps the file: a file of an older format is written anew, whole or not at all. */
+  /**
+   * As `read`, for a file that lies where the start of its daemon does not know it (see openDataFolder), and that nobody else writes: an
+   * older one is written anew, whole or not at all.
+   */
   async open(damaged?: OnDamage): Promise<T | undefined> {
     const found = await this.#load(damaged);
     // Where the disk is full, the next write brings the new form.
@@ -29,7 +32,7 @@ export class StateFile<T extends object> {
   }
 
   write(value: T): Promise<void> {
-    return writeDurable(this.path, this.format.encode(value), this.format.about.mode);
+    return writeDurable(this.path, this.format.encode(value), this.format.mode);
   }
 
   remove(): Promise<void> {

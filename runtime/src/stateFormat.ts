@@ -27,6 +27,7 @@ interface Encoding {
 }
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8');
+const linesOf = (bytes: Uint8Array): string[] => text(bytes).split('\n').filter(Boolean);
 const headOf = (line: string): number[] => [...(JSON_HEAD.exec(line)?.slice(1) ?? [])].map(Number);
 
 const ENCODINGS = {
@@ -45,7 +46,7 @@ const ENCODINGS = {
   'json-lines': {
     encode: (value) => `${JSON.stringify(value)}\n`,
     decode: (bytes) => JSON.parse(text(bytes)),
-    peek: (bytes) => text(bytes).split('\n').flatMap(headOf),
+    peek: (bytes) => linesOf(bytes).map((line) => headOf(line)[0] ?? 0),
   },
   messagepack: {
     encode: (value) => pack(value),
@@ -91,6 +92,10 @@ export class StateFormat<T extends object> {
     return this.about.format;
   }
 
+  get mode(): number | undefined {
+    return this.about.mode;
+  }
+
   encode(value: T): Uint8Array | string {
     return this.#encoding.encode(this.stamp(value));
   }
@@ -132,9 +137,33 @@ export class StateFormat<T extends object> {
     }
   }
 
+  /** A file's bytes in today's format; undefined where they are in it, or are damaged. */
+  renewed(bytes: Uint8Array, path: string): Uint8Array | string | undefined {
+    if (this.formatInHead) return this.#renewedPiece(bytes, path);
+    const lines = linesOf(bytes);
+    const renewed = lines.map((line) => this.#renewedPiece(Buffer.from(line), path));
+    if (renewed.every((line) => line === undefined)) return undefined;
+    return renewed.map((line, i) => line ?? `${lines[i]}\n`).join('');
+  }
+
+  #renewedPiece(bytes: Uint8Array, path: string): Uint8Array | string | undefined {
+    try {
+      const { value, format } = this.decode(bytes, path);
+      return format < this.number ? this.encode(value) : undefined;
+    } catch (error) {
+      if (error instanceof NewerFormatError) throw error;
+      return undefined;
+    }
+  }
+
   /** Whether only a file's first `HEAD_BYTES` need be read to know its format. */
   get formatInHead(): boolean {
     return this.about.encoding !== 'json-lines';
+  }
+
+  /** The format that a file's first bytes say, none where they say nothing; or that of each line, 0 where it says nothing. */
+  formatsOf(bytes: Uint8Array): number[] {
+    return this.#encoding.peek(bytes);
   }
 
   /** Refuses what a later release has written, by a look at the bytes; says nothing of damaged files. */

@@ -14,6 +14,8 @@ export interface StateAbout {
   /** The setting that says where it lies, in place of `at`. */
   readonly setting?: string;
   readonly holds: string;
+  /** Commands change it beside the running daemon: an older one is left as it is until it changes. */
+  readonly shared?: true;
   /** What becomes of who removes it, while the daemon is stopped. */
   readonly removed: string;
 }
@@ -25,10 +27,13 @@ export interface OpaqueAbout extends StateAbout {
 }
 
 /** What the start of a daemon asks of a format. */
-interface Format {
+export interface Format {
   readonly number: number;
+  readonly mode: number | undefined;
   readonly formatInHead: boolean;
+  formatsOf(bytes: Uint8Array): number[];
   refuseNewer(bytes: Uint8Array, path: string): void;
+  renewed(bytes: Uint8Array, path: string): Uint8Array | string | undefined;
 }
 
 export interface StateKind {

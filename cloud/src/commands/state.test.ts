@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { pack, unpack } from '@ecavg/protocol';
-import { checkDataFolder, createLogger, NewerFormatError, stateKinds } from '@ecavg/runtime';
+import { checkDataFolder, createLogger, NewerFormatError, openDataFolder, stateKinds } from '@ecavg/runtime';
 import { ClassicLevel } from 'classic-level';
 import { EdgeKeys } from '../fleet/edgeKeys.js';
 import { EdgeRecords } from '../fleet/edgeRecords.js';
@@ -69,31 +69,41 @@ async function served(
 
 describe('files of release 0.1.0, which carried no number', () => {
   test('a round and its ledgers', async () => {
-    const folder = folderOf({ 'round.json': ROUND, 'ledger/3.json': { a: 'id-a', format: 'id-of-an-edge-so-named' } });
-    const store = await RoundStore.open(folder);
-    assert.deepEqual([store.state, store.acceptedId(3, 'a')], [{ ...ROUND, selected: false }, 'id-a']);
-    assert.equal(store.acceptedId(3, 'format'), 'id-of-an-edge-so-named');
-    assert.equal(jsonOf(folder, 'round.json').format, 1);
     const ids = { a: 'id-a', format: 'id-of-an-edge-so-named' };
-    assert.deepEqual(jsonOf(folder, 'ledger', '3.json'), { format: 1, ids });
-    const again = await RoundStore.open(folder);
-    assert.deepEqual([again.state, again.acceptedId(3, 'a')], [store.state, 'id-a']);
+    const folder = folderOf({ 'rounds/m/round.json': ROUND, 'rounds/m/ledger/3.json': ids });
+    const rounds = join(folder, 'rounds', 'm');
+    const holds = async (): Promise<void> => {
+      const store = await RoundStore.open(rounds);
+      assert.deepEqual([store.state, store.acceptedId(3, 'a')], [{ ...ROUND, selected: false }, 'id-a']);
+      assert.equal(store.acceptedId(3, 'format'), ids.format);
+    };
+    await holds();
+    await openDataFolder(folder, 'cloud');
+    await holds();
+    assert.equal(jsonOf(rounds, 'round.json').format, 1);
+    assert.deepEqual(jsonOf(rounds, 'ledger', '3.json'), { format: 1, ids });
   });
 
   test('records of gateways', async () => {
     const record = { asked: 4, answered: 3, sound: 2, unsound: 1, samples: 10, lastRound: 3 };
-    const folder = folderOf({ 'edges.json': { a: record } });
-    for (let i = 0; i < 2; i++) {
-      const records = await EdgeRecords.open(folder);
-      assert.deepEqual([...records.all], [['a', record]]);
-      assert.deepEqual(jsonOf(folder, 'edges.json'), { format: 1, edges: { a: record } });
-    }
+    const folder = folderOf({ 'fleets/f/rounds/m/edges.json': { a: record } });
+    const rounds = join(folder, 'fleets', 'f', 'rounds', 'm');
+    assert.deepEqual([...(await EdgeRecords.open(rounds)).all], [['a', record]]);
+    await openDataFolder(folder, 'cloud');
+    assert.deepEqual([...(await EdgeRecords.open(rounds)).all], [['a', record]]);
+    assert.deepEqual(jsonOf(rounds, 'edges.json'), { format: 1, edges: { a: record } });
   });
 
   test('keys and tokens, which commands may be changing, are renewed when they change', async () => {
     const token = { edge: null, expiresAt: Date.now() + 1e6 };
-    const folder = folderOf({ 'edges/a.json': KEY, 'edges/b.json': { ...KEY, edge: 'b' }, 'tokens/ab.json': token });
+    const data = folderOf({
+      'keys/edges/a.json': KEY,
+      'keys/edges/b.json': { ...KEY, edge: 'b' },
+      'keys/tokens/ab.json': token,
+    });
+    const folder = join(data, 'keys');
     const keys = new EdgeKeys(folder);
+    await openDataFolder(data, 'cloud');
     assert.deepEqual(await keys.list(), [KEY, { ...KEY, edge: 'b' }]);
     await assert.rejects(keys.check('a', KEY.key), /was revoked/);
     assert.deepEqual(jsonOf(folder, 'edges', 'a.json'), KEY);
@@ -105,19 +115,23 @@ describe('files of release 0.1.0, which carried no number', () => {
 
   test('moments of the server optimiser', async () => {
     const m = Float32Array.of(1, -2);
-    const folder = folderOf({ 'moments/abc': pack({ m: new Uint8Array(m.buffer) }) });
-    const aggregator = aggregatorIn(folder);
-    for (let i = 0; i < 2; i++) assert.deepEqual(await aggregator.state('abc'), { m });
-    const { format } = unpack(readFileSync(join(folder, 'moments', 'abc'))) as { format: number };
+    const folder = folderOf({ 'rounds/m/moments/abc': pack({ m: new Uint8Array(m.buffer) }) });
+    const aggregator = aggregatorIn(join(folder, 'rounds', 'm'));
+    assert.deepEqual(await aggregator.state('abc'), { m });
+    await openDataFolder(folder, 'cloud');
+    assert.deepEqual(await aggregator.state('abc'), { m });
+    const { format } = unpack(readFileSync(join(folder, 'rounds', 'm', 'moments', 'abc'))) as { format: number };
     assert.equal(format, 1);
   });
 
-  test('history', async () => {
-    const folder = folderOf({ 'h.jsonl': `${JSON.stringify(RECEPTION)}\n${JSON.stringify(RECEPTION)}\n` });
-    const path = join(folder, 'h.jsonl');
+  test('history, with a line that a crash has torn', async () => {
+    const line = JSON.stringify(RECEPTION);
+    const folder = folderOf({ 'rounds/m/history.jsonl': `${line}\n${line}\n${line.slice(0, 30)}` });
+    const path = historyPath(folder, 'm');
     const before = readFileSync(path);
     assert.equal((await History.read(path)).receptions.length, 2);
     assert.deepEqual(readFileSync(path), before, 'who only looks changes nothing');
+    await openDataFolder(folder, 'cloud');
     const history = await History.open(path);
     await history.received(RECEPTION.reception as never);
     const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
@@ -130,8 +144,12 @@ describe('files of release 0.1.0, which carried no number', () => {
 
   test('points on their way to InfluxDB', async () => {
     const point = { measurement: 'ecavg_round', tags: {}, fields: { round: 1 }, at: 5 } as const;
-    const folder = folderOf({ '000000000000.ndjson': `${JSON.stringify(point)}\n${JSON.stringify(point)}` });
-    const spool = await Spool.open(folder, 1e6);
+    const name = 'telemetry-spool/000000000000.ndjson';
+    const folder = folderOf({ [name]: `${JSON.stringify(point)}\n${JSON.stringify(point)}` });
+    await openDataFolder(folder, 'cloud');
+    const line = `${JSON.stringify({ format: 1, ...point })}\n`;
+    assert.equal(readFileSync(join(folder, name), 'utf8'), line + line);
+    const spool = await Spool.open(join(folder, 'telemetry-spool'), 1e6);
     assert.deepEqual(await spool.oldest(), [point, point]);
     await spool.push([point]);
     await spool.shift();

@@ -18,6 +18,7 @@ type Token = z.output<typeof tokenSchema>;
 
 const keyFormat = new StateFormat({
   kind: 'key of a gateway',
+  shared: true,
   at: { cloud: '[fleets/{fleet}/]keys/edges/{edge}.json', region: 'keys/edges/{edge}.json' },
   holds: 'the public key that the gateway is known by, and whether it was revoked',
   removed: 'no: whoever comes first under its name is believed, or must enrol again; a revoked one is revoked no more',
@@ -29,6 +30,7 @@ const keyFormat = new StateFormat({
 
 const tokenFormat = new StateFormat({
   kind: 'enrolment token',
+  shared: true,
   at: { cloud: '[fleets/{fleet}/]keys/tokens/{hash}.json', region: 'keys/tokens/{hash}.json' },
   holds: 'a one-time token that was not used yet: its hash, for whom, until when',
   removed: 'safe: that token is good for nothing any more',

@@ -52,7 +52,7 @@ export class EdgeRecords {
 
   static async open(folder: string): Promise<EdgeRecords> {
     const file = new StateFile(join(folder, 'edges.json'), recordsFormat);
-    return new EdgeRecords(file, (await file.open())?.edges ?? {});
+    return new EdgeRecords(file, (await file.read())?.edges ?? {});
   }
 
   get all(): ReadonlyMap<string, EdgeRecord> {

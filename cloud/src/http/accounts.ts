@@ -26,6 +26,7 @@ type AccountsFile = z.output<typeof fileSchema>;
 
 const accountsFormat = new StateFormat({
   kind: 'accounts',
+  shared: true,
   at: { cloud: 'http/accounts.json' },
   holds: 'users with the hashes of their passwords, and the hashes of tokens of programs',
   removed: 'nobody can sign in; the next start makes a first user',

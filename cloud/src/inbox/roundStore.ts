@@ -83,12 +83,12 @@ export class RoundStore {
 
   static async open(folder: string): Promise<RoundStore> {
     const store = new RoundStore(folder);
-    const state = await store.#roundFile.open();
+    const state = await store.#roundFile.read();
     if (!state) return store;
     store.#state = state;
     for (const name of await listFolder(join(folder, 'ledger'))) {
       const round = Number(name.replace('.json', ''));
-      const ledger = await store.#ledgerFile(round).open();
+      const ledger = await store.#ledgerFile(round).read();
       store.#ledger.set(round, new Map(Object.entries(ledger?.ids ?? {})));
     }
     if (state.phase !== 'done') await store.#readInbox(state.round);

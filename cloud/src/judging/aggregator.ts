@@ -118,7 +118,7 @@ export class Aggregator {
 
   /** The server's moments for rounds on version `sha256`. */
   async state(sha256: string): Promise<ServerState> {
-    const { m, v } = (await this.#momentsOf(sha256).open()) ?? {};
+    const { m, v } = (await this.#momentsOf(sha256).read()) ?? {};
     return { ...(m && { m: toFloats(m) }), ...(v && { v: toFloats(v) }) };
   }
 

@@ -69,16 +69,11 @@ export class History {
 
   private constructor(private readonly path: string) {}
 
-  /** For the one that writes it: takes damaged lines out of the file, as a crash may have torn the last, and renews old ones. */
+  /** For the one that writes it: takes damaged lines out of the file, as a crash may have torn the last. */
   static async open(path: string): Promise<History> {
     const history = new History(path);
     const { lines, sound } = await history.#load();
-    const old = sound.some(({ format }) => format < lineFormat.number);
-    const renewed = (): Promise<void> =>
-      writeDurable(path, sound.map(({ value }) => lineFormat.encode(value)).join(''));
-    if (sound.length < lines) await renewed();
-    // Where the disk is full, the next start does it.
-    else if (old) await renewed().catch(() => undefined);
+    if (sound.length < lines) await writeDurable(path, sound.map((line) => lineFormat.encode(line)).join(''));
     return history;
   }
 
@@ -112,19 +107,18 @@ export class History {
     await appendFile(this.path, lineFormat.encode(line));
   }
 
-  async #load(): Promise<{ lines: number; sound: { value: Line; format: number }[] }> {
+  async #load(): Promise<{ lines: number; sound: Line[] }> {
     const text = Buffer.from((await readIfThere(this.path)) ?? []).toString('utf8');
     const lines = text.split('\n').filter(Boolean);
     return { lines: lines.length, sound: lines.slice(-KEPT).flatMap((line) => this.#read(line) ?? []) };
   }
 
-  #read(line: string): { value: Line; format: number } | undefined {
+  #read(line: string): Line | undefined {
     try {
-      const read = lineFormat.decode(Buffer.from(line), this.path);
-      const { value } = read;
+      const { value } = lineFormat.decode(Buffer.from(line), this.path);
       if ('round' in value) this.#rounds.set(value.round.round, value.round);
       else this.#receptions.push(value.reception);
-      return read;
+      return value;
     } catch (error) {
       // What a later release wrote is no damage.
       if (error instanceof NewerFormatError) throw error;

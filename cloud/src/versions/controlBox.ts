@@ -25,6 +25,7 @@ export type ControlAnswer = z.output<typeof answerSchema>;
 
 const requestFormat = new StateFormat({
   kind: 'request of a command',
+  shared: true,
   at: { cloud: 'control/{id}.request.json' },
   holds: 'what a command asks of the running cloud, until it is answered',
   removed: 'safe: it is not carried out',
@@ -36,6 +37,7 @@ const requestFormat = new StateFormat({
 
 const answerFormat = new StateFormat({
   kind: 'answer to a command',
+  shared: true,
   at: { cloud: 'control/{id}.answer.json' },
   holds: 'what came of a request, until the command has read it',
   removed: 'safe',

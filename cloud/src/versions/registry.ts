@@ -99,7 +99,7 @@ export class Registry {
 
   /** @throws ConfigError where the folder holds versions of another source. */
   static async open(folder: string, source: ModelSource): Promise<Registry> {
-    const index = await indexFile(folder).open();
+    const index = await readIndex(folder);
     const text = ({ from, batch, optimizer }: ModelSource): string => `${from} with batch ${batch} and ${optimizer}`;
     if (index && text(index.source) !== text(source)) {
       throw new ConfigError(

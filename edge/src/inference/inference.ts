@@ -83,7 +83,7 @@ export class Inference {
     this.#timer = setInterval(() => this.#report(), config.reportSeconds * 1000);
     const unusable = (error: unknown): void =>
       log.warn({ why: (error as Error).message }, 'the model of the last run can not be used');
-    const kept = await this.#file.open(unusable);
+    const kept = await this.#file.read(unusable);
     if (kept?.shape.join() !== data.shape.join()) return;
     try {
       await this.#service.use({ ...kept, threshold: kept.threshold }, undefined);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { pack, sha256Hex, unpack } from '@ecavg/protocol';
-import { checkDataFolder, createLogger, NewerFormatError, stateKinds } from '@ecavg/runtime';
+import { checkDataFolder, createLogger, NewerFormatError, openDataFolder, stateKinds } from '@ecavg/runtime';
 import { edgeConfigSchema } from '../config.js';
 import { SampleStore } from '../samples/sampleStore.js';
 import { StreamData } from '../samples/streamData.js';
@@ -65,17 +65,19 @@ describe('files of release 0.1.0, which carried no number', () => {
     const folder = folderOf({ outbox: pack(outbox), memory: pack(memory), 'local-tensors': pack(local) });
     for (let i = 0; i < 2; i++) {
       const store = new EdgeStore(folder);
+      if (i > 0) await openDataFolder(folder, 'edge');
       const entry = await store.outbox(never);
       assert.deepEqual([entry?.id, entry?.round, entry?.ifAccepted, entry?.ifRejected], [outbox.id, 4, carried, {}]);
       assert.deepEqual(await store.memory(2), carried);
       assert.deepEqual(await store.localTensors('l'), Float32Array.of(3));
-      for (const name of ['outbox', 'memory', 'local-tensors']) assert.equal(formatOf(folder, name), 1);
     }
+    for (const name of ['outbox', 'memory', 'local-tensors']) assert.equal(formatOf(folder, name), 1);
   });
 
   test('how many samples were shared', async () => {
     const folder = folderOf({ 'shared-samples': '15' });
     assert.equal(await new EdgeStore(folder).sharedSamples(), 15);
+    await openDataFolder(folder, 'edge');
     assert.deepEqual(jsonOf(folder, 'shared-samples'), { format: 1, count: 15 });
     assert.equal(await new EdgeStore(folder).sharedSamples(), 15);
   });
@@ -89,6 +91,8 @@ describe('files of release 0.1.0, which carried no number', () => {
       'samples/normal.json': normal,
       'samples/source-0.json': { '/a.csv': 120 },
     });
+    assert.equal(samplesIn(folder).dealt('/a.csv'), 4);
+    await openDataFolder(folder, 'edge');
     assert.equal(samplesIn(folder).dealt('/a.csv'), 4);
     assert.deepEqual(jsonOf(folder, 'samples', 'state.json'), { format: 1, ...state });
     const data = await openStream(folder);

@@ -125,7 +125,7 @@ export class SampleStore {
     if (origin.recording) next.recording = { file: origin.recording, windows: origin.number };
     else next.until = window.endMs;
     this.#state = next;
-    this.#write(next);
+    this.#write();
     return part !== undefined;
   }
 
@@ -176,19 +176,10 @@ export class SampleStore {
   }
 
   /** Whole, but not forced to the disk for every window: after a power cut some windows are offered once more. */
-  #write(state: State): void {
+  #write(): void {
     const temporary = `${this.#file}.tmp`;
-    writeFileSync(temporary, stateFormat.encode(state));
+    writeFileSync(temporary, stateFormat.encode(this.#state));
     renameSync(temporary, this.#file);
-  }
-
-  /** A state of an older format in today's; where the disk is full, the next window does it. */
-  #renew(state: State): void {
-    try {
-      this.#write(state);
-    } catch (error) {
-      this.log.warn({ err: error }, 'the state of the sample store could not be renewed');
-    }
   }
 
   #read(digest: string): State {
@@ -201,11 +192,8 @@ export class SampleStore {
       throw error;
     }
     try {
-      const { value, format } = stateFormat.decode(bytes, this.#file);
-      if (value.digest === digest) {
-        if (format < stateFormat.number) this.#renew(value);
-        return value;
-      }
+      const { value } = stateFormat.decode(bytes, this.#file);
+      if (value.digest === digest) return value;
       this.log.warn('data.stream or data.transforms was changed: the samples of the old one are dropped');
     } catch (error) {
       if (error instanceof NewerFormatError) throw error;

@@ -120,7 +120,7 @@ export class StreamData implements LocalData {
     const { data, dataDir } = parts.config;
     if (data.sources.length === 0)
       throw new ConfigError('data.stream needs data.sources: say where the readings come from');
-    const normal = await normalFile(dataDir).open();
+    const normal = await normalFile(dataDir).read();
     return new StreamData(parts, normal?.channels ?? {});
   }
 

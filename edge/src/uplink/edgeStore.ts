@@ -122,7 +122,7 @@ export class EdgeStore {
   /** The update that waits; a damaged file is set aside as `outbox.damaged` and reported through `damaged`. */
   async outbox(damaged: (why: string) => void): Promise<OutboxEntry | undefined> {
     let why: string | undefined;
-    const e = await this.#outbox.open((error) => {
+    const e = await this.#outbox.read((error) => {
       why = String(error.cause ?? error);
     });
     if (e && sha256Hex(e.blob) !== e.id) why = 'the update is not the one that was stored';
@@ -151,7 +151,7 @@ export class EdgeStore {
 
   /** How many samples the cloud was given; 0 where none, or the file is damaged. */
   async sharedSamples(): Promise<number> {
-    return (await this.#shared.open(damagedIsNone))?.count ?? 0;
+    return (await this.#shared.read(damagedIsNone))?.count ?? 0;
   }
 
   async rememberSharedSamples(count: number): Promise<void> {
@@ -169,13 +169,13 @@ export class EdgeStore {
 
   /** Tensors that never leave this gateway; undefined where there are none for this layout, or the file is damaged. */
   async localTensors(layout: string): Promise<Float32Array | undefined> {
-    const kept = await this.#local.open(damagedIsNone);
+    const kept = await this.#local.read(damagedIsNone);
     return kept?.layout === layout ? toFloats(kept.values) : undefined;
   }
 
   /** What is carried for a model of `length` values; nothing where the file is missing, damaged or of another model. */
   async memory(length: number): Promise<Memory> {
-    const memory = unpackMemory((await this.#memory.open(damagedIsNone)) ?? {});
+    const memory = unpackMemory((await this.#memory.read(damagedIsNone)) ?? {});
     const parts = [memory.residual, memory.velocity, memory.levels];
     return parts.every((part) => part === undefined || part.length === length) ? memory : {};
   }

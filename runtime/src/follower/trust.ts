@@ -40,7 +40,7 @@ export class Trust {
   static async open(folder: string, cloudKey: string | undefined): Promise<Trust> {
     const file = new StateFile(join(folder, 'trust.json'), trustFormat);
     const none = { cloudKey: null, version: 0, round: 0, enrolled: null };
-    return new Trust(file, (await file.open()) ?? none, cloudKey);
+    return new Trust(file, (await file.read()) ?? none, cloudKey);
   }
 
   isEnrolled(key: string): boolean {
