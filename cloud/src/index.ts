@@ -31,6 +31,7 @@ export type { Accepted } from './inbox/roundStore.js';
 export { Slices } from './inbox/slices.js';
 export { Aggregator } from './judging/aggregator.js';
 export { isSimulated } from './judging/config.js';
+export { startRegional } from './regional/regional.js';
 export { History, historyPath, type ReceptionRecord, type RoundRecord } from './rounds/history.js';
 export { EmbeddedTelemetry } from './telemetry/embedded.js';
 export { InfluxTelemetry } from './telemetry/influx.js';

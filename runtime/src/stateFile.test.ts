@@ -11,7 +11,7 @@ import { ConfigError } from './errors.js';
 import { Trust } from './follower/trust.js';
 import { nextSession } from './session.js';
 import { StateFile } from './stateFile.js';
-import { type FormatAbout, NewerFormatError, StateFormat } from './stateFormat.js';
+import { type FormatAbout, NewerFormatError, StateFormat, unchanged } from './stateFormat.js';
 
 const root = mkdtempSync(join(tmpdir(), 'ecavg-state-'));
 after(() => rmSync(root, { recursive: true }));
@@ -185,6 +185,27 @@ test('a format that no migration starts from is damage, not a crash', async () =
   });
   writeFileSync(path, '{"format": 1}');
   await assert.rejects(new StateFile(path, format).read(), /is damaged: restore it from a backup/);
+});
+
+test('a file that had no number may have been encoded otherwise', async () => {
+  const path = fresh();
+  const format = new StateFormat({
+    kind: 'values',
+    at: {},
+    holds: '',
+    removed: '',
+    format: 1,
+    encoding: 'messagepack',
+    schema: z.object({ values: bytes }),
+    unnumbered: (values) => ({ values }),
+    migrations: { 0: unchanged },
+  });
+  const file = new StateFile(path, format);
+  for (const values of [Uint8Array.of(1, 0x80, 0xff, 7), new Uint8Array()]) {
+    writeFileSync(path, values);
+    for (let i = 0; i < 2; i++) assert.deepEqual(Uint8Array.from((await file.open())?.values ?? []), values);
+    assert.deepEqual(readFileSync(path), Buffer.from(format.encode({ values })));
+  }
 });
 
 describe('files that release 0.1.0 wrote without a number', () => {

@@ -74,6 +74,8 @@ export interface FormatAbout<T> extends StateAbout {
    * read any more.
    */
   readonly migrations: Readonly<Record<number, (old: unknown) => unknown>>;
+  /** How a file of format 0 is decoded, where that is not by `encoding`. */
+  readonly unnumbered?: (bytes: Uint8Array) => unknown;
 }
 
 /** For `migrations`: the next format only says its number. */
@@ -112,7 +114,8 @@ export class StateFormat<T extends object> {
   decode(bytes: Uint8Array, path: string): { value: T; format: number } {
     let raw: unknown;
     try {
-      raw = this.#encoding.decode(bytes);
+      const { unnumbered } = this.about;
+      raw = unnumbered && this.formatsOf(bytes).length === 0 ? unnumbered(bytes) : this.#encoding.decode(bytes);
     } catch (cause) {
       throw damaged(path, cause);
     }

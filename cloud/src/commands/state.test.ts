@@ -13,6 +13,7 @@ import { References } from '../inbox/references.js';
 import { RoundStore } from '../inbox/roundStore.js';
 import type { Slices } from '../inbox/slices.js';
 import { Aggregator } from '../judging/aggregator.js';
+import { UpstreamStore } from '../regional/upstreamStore.js';
 import { History, historyPath } from '../rounds/history.js';
 import { EmbeddedTelemetry } from '../telemetry/embedded.js';
 import { Spool } from '../telemetry/spool.js';
@@ -38,6 +39,8 @@ const jsonOf = (...path: string[]) => JSON.parse(readFileSync(join(...path), 'ut
 
 /** Of a command: old answers are forgotten. */
 const ID = `${Date.now()}-a`;
+
+const BINARY = /^(moments|regional)/;
 
 const SOURCE = { from: 'mlp', batch: 4, optimizer: 'sgd' as const };
 const ROUND = {
@@ -142,6 +145,29 @@ describe('files of release 0.1.0, which carried no number', () => {
     assert.equal((await History.open(path)).receptions.length, 3);
   });
 
+  test('what a region carries on to the cloud, its outbox and the round that it settled', async () => {
+    const carried = Float32Array.of(1, -2, 3);
+    const entry = { id: 'x', round: 4, base: 'b', blob: Uint8Array.of(1, 2) };
+    const folder = folderOf({
+      'upstream/residual': new Uint8Array(carried.buffer),
+      'upstream/settled': '3',
+      'upstream/outbox': pack(entry),
+    });
+    const upstream = join(folder, 'upstream');
+    const holds = async (): Promise<void> => {
+      const store = await UpstreamStore.open(upstream);
+      assert.deepEqual([store.settledRound, await store.residual(3), await store.residual(2)], [3, carried, undefined]);
+      const waiting = await store.load();
+      assert.deepEqual(waiting && { ...waiting, blob: Uint8Array.from(waiting.blob) }, entry);
+    };
+    await holds();
+    await openDataFolder(folder, 'region');
+    await holds();
+    for (const name of ['residual', 'outbox'])
+      assert.equal((unpack(readFileSync(join(upstream, name))) as { format: number }).format, 1);
+    assert.deepEqual(jsonOf(upstream, 'settled'), { format: 1, round: 3 });
+  });
+
   test('points on their way to InfluxDB', async () => {
     const point = { measurement: 'ecavg_round', tags: {}, fields: { round: 1 }, at: 5 } as const;
     const name = 'telemetry-spool/000000000000.ndjson';
@@ -192,6 +218,9 @@ describe('files of a later release are refused by name and left as they are', ()
     ['token', 'tokens/ab.json', newer, (f) => new EdgeKeys(f).enrol({ edge: 'a', key: KEY.key, proof: 'x' })],
     ['index of versions', 'index.json', newer, (f) => Registry.open(f, SOURCE)],
     ['moments', 'moments/abc', packed, (f) => aggregatorIn(f).state('abc')],
+    ['regional outbox', 'outbox', packed, async (f) => (await UpstreamStore.open(f)).load()],
+    ['settled round', 'settled', newer, (f) => UpstreamStore.open(f)],
+    ['regional residual', 'residual', packed, async (f) => (await UpstreamStore.open(f)).residual(1)],
     ['history', 'h.jsonl', `${JSON.stringify(RECEPTION)}\n{"format":2}\n`, (f) => History.open(join(f, 'h.jsonl'))],
     ['accounts', 'http/accounts.json', newer, (f) => Accounts.open(f)],
     ['spool', '000000000000.ndjson', newer, async (f) => (await Spool.open(f, 1e6)).oldest()],
@@ -231,7 +260,7 @@ describe('files of a later release are refused by name and left as they are', ()
         if (!format) continue;
         const at = [about.at[role] ?? []].flat().flatMap((p) => [p.replace(/\[.*?\]/, ''), p.replace(/[[\]]/g, '')]);
         for (const file of at.map((p) => p.replace(/\{\w+\}/g, 'x'))) {
-          const folder = folderOf({ [file]: about.kind.startsWith('moments') ? packed : newer });
+          const folder = folderOf({ [file]: BINARY.test(about.kind) ? packed : newer });
           await assert.rejects(
             checkDataFolder(folder, role),
             (e) => e instanceof NewerFormatError && e.message.startsWith(`${join(folder, file)} (${about.kind})`),

@@ -1,14 +1,5 @@
 import { join } from 'node:path';
-import {
-  type OutboxEntry,
-  type OutboxStore,
-  type Outcome,
-  opaqueState,
-  readIfThere,
-  StateFile,
-  StateFormat,
-  unchanged,
-} from '@ecavg/runtime';
+import { type OutboxEntry, type OutboxStore, type Outcome, StateFile, StateFormat, unchanged } from '@ecavg/runtime';
 import { z } from 'zod';
 
 const bytes = z.custom<Uint8Array>((v) => v instanceof Uint8Array);
@@ -55,16 +46,9 @@ const residualFormat = new StateFormat({
   format: 1,
   encoding: 'messagepack',
   schema: z.object({ values: floats }),
-  // Format 0, of release 0.1.0, is the values alone: see `isStamped`.
-  migrations: {},
-});
-
-opaqueState({
-  kind: 'version in hand of a region',
-  at: { region: 'upstream/blobs/{sha256}' },
-  holds: 'the model and its training graph (ONNX), and the difference that led to it',
-  told: 'its sha256, in its name',
-  removed: 'safe: it is fetched again',
+  // Release 0.1.0 wrote the values alone.
+  unnumbered: (values) => ({ values }),
+  migrations: { 0: unchanged },
 });
 
 const toBytes = (v: Float32Array): Uint8Array => new Uint8Array(v.buffer, v.byteOffset, v.byteLength);
@@ -94,7 +78,7 @@ export class UpstreamStore implements OutboxStore<PartialAggregate> {
   static async open(folder: string): Promise<UpstreamStore> {
     const store = new UpstreamStore(folder);
     // Damaged: a round that is over may be answered once more, and the cloud says so.
-    store.#settledRound = (await store.#settled.open(() => undefined))?.round ?? 0;
+    store.#settledRound = (await store.#settled.read(() => undefined))?.round ?? 0;
     return store;
   }
 
@@ -104,7 +88,7 @@ export class UpstreamStore implements OutboxStore<PartialAggregate> {
   }
 
   async load(): Promise<PartialAggregate | undefined> {
-    const found = await this.#outbox.open();
+    const found = await this.#outbox.read();
     if (!found) return undefined;
     const { wanted, left, ...entry } = found;
     return { ...entry, ...(wanted && { wanted: toFloats(wanted) }), ...(left && { left: toFloats(left) }) };
@@ -125,11 +109,8 @@ export class UpstreamStore implements OutboxStore<PartialAggregate> {
 
   /** What the next partial aggregate carries on, for a model of `length` values; undefined where nothing. */
   async residual(length: number): Promise<Float32Array | undefined> {
-    const { path } = this.#residual;
-    const file = await readIfThere(path);
-    if (!file) return undefined;
-    const values = isStamped(file) ? residualFormat.decode(file, path).value.values : file;
-    return values.length === length * 4 ? toFloats(values) : undefined;
+    const kept = await this.#residual.read();
+    return kept?.values.length === length * 4 ? toFloats(kept.values) : undefined;
   }
 }
 
@@ -139,6 +120,3 @@ const CARRIED: Readonly<Record<Outcome, (entry: PartialAggregate) => Float32Arra
   'given-back': ({ wanted }) => wanted,
   dropped: () => undefined,
 };
-
-/** Release 0.1.0 wrote the values alone: no number of a format stands before them, after the head of a map. */
-const isStamped = (file: Buffer): boolean => file.subarray(0, 16).includes('\xa6format', 0, 'latin1');
