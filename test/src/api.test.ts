@@ -10,7 +10,7 @@ type Json = Record<string, unknown>;
 
 const printed = async (line: Promise<string>): Promise<string> => (await line).trim();
 
-test('the HTTP API: who may do what, and what it says it does', { timeout: 120_000 }, () =>
+test('the HTTP API: who may do what, and what it says it does', () =>
   withFleet(2, async (fleet) => {
     await fleet.broker();
     const { child, events } = await fleet.cloud({ rounds: { count: 2 }, http: { port: 0 } });
@@ -130,10 +130,9 @@ test('the HTTP API: who may do what, and what it says it does', { timeout: 120_0
     for (const secret of [first, password, token.viewer, token.operator]) assert.ok(!log.includes(secret));
     for (const name of ['accounts.json', 'first-password'])
       assert.equal(statSync(join(fleet.folder, 'cloud', 'http', name)).mode & 0o077, 0, name);
-  }),
-);
+  }));
 
-test('anonymous operators are for the loopback address', { timeout: 60_000 }, () =>
+test('anonymous operators are for the loopback address', () =>
   withFleet(1, async (fleet) => {
     await fleet.broker();
     await assert.rejects(
@@ -153,5 +152,4 @@ test('anonymous operators are for the loopback address', { timeout: 60_000 }, ()
       });
     // A page elsewhere whose name leads here (DNS rebinding) is nobody.
     assert.deepEqual([await statusFor(`localhost:${port}`), await statusFor('evil.example')], [200, 401]);
-  }),
-);
+  }));

@@ -21,11 +21,12 @@ import {
 } from '@ecavg/protocol';
 import mqtt, { type MqttClient } from 'mqtt';
 import { FLEET, MODEL, TestFleet, type Watcher } from './harness.js';
+import { paced } from './pace.js';
 
 const topics = new Topics(FLEET);
 const LIAR = 'liar';
 
-describe('hostile and broken messages in an open round', { timeout: 120_000 }, () => {
+describe('hostile and broken messages in an open round', () => {
   // The layout of the model in the test; its hash is checked against the manifest below.
   const model = zooModel('mlp', { input: [1, 28, 28], classes: 10, seed: 1 });
   const layout = makeLayout((model.graph?.initializer ?? []).map((t) => ({ name: t.name, shape: t.dims.map(Number) })));
@@ -114,7 +115,7 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
       for (;;) {
         const found = receipts.slice(from).find((r) => r.status === 'rejected');
         if (found) return found;
-        await once(messages, 'message', { signal: AbortSignal.timeout(10_000) });
+        await once(messages, 'message', { signal: AbortSignal.timeout(paced(20_000)) });
       }
     })();
     await client.publishAsync(topic, Buffer.from(payload), { qos: 1 });
@@ -195,7 +196,7 @@ describe('hostile and broken messages in an open round', { timeout: 120_000 }, (
       const from = receipts.length;
       for (const c of edgeChunks(blob, envelope()))
         await client.publishAsync(update, Buffer.from(encodeMessage('update', c)), { qos: 1 });
-      while (receipts.length === from) await once(messages, 'message', { signal: AbortSignal.timeout(10_000) });
+      while (receipts.length === from) await once(messages, 'message', { signal: AbortSignal.timeout(paced(20_000)) });
       return receipts.at(-1) as Receipt;
     };
     // The liar is the last one missing only if edge-0 has answered; then the round closes at once.

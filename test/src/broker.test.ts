@@ -8,7 +8,6 @@ import mqtt, { type IClientOptions, type MqttClient } from 'mqtt';
 import { FLEET, kill, withFleet } from './harness.js';
 import { broker, secured } from './securedBroker.js';
 
-const LIMIT = { timeout: 120_000 };
 /** The next event of a client, as its arguments. */
 const next = (c: MqttClient, event: 'message' | 'close' | 'connect'): Promise<unknown[]> =>
   new Promise((resolve) => {
@@ -27,7 +26,7 @@ async function client(url: string, options: IClientOptions = {}): Promise<MqttCl
 }
 
 describe('a broker with users, TLS and access control', () => {
-  test('cloud and edges over TLS: by password, by one-time token, by certificate; nobody else gets in', LIMIT, () =>
+  test('cloud and edges over TLS: by password, by one-time token, by certificate; nobody else gets in', () =>
     withFleet(3, async (fleet) => {
       const b = await secured(fleet);
       fleet.brokerUrl = b.mqtts.replace('127.0.0.1', 'localhost');
@@ -84,39 +83,34 @@ describe('a broker with users, TLS and access control', () => {
       assert.match(figures, /ecavg_broker_refused_total\{what="publish"\} 1/);
       assert.match(figures, /ecavg_broker_clients \d/);
       assert.equal((await fetch(`${b.metrics}/healthz`)).status, 200);
-    }),
-  );
+    }));
 
-  test(
-    'users and certificates change while it runs: who is removed is cut off, a new certificate is shown',
-    LIMIT,
-    () =>
-      withFleet(1, async (fleet) => {
-        const b = await secured(fleet);
-        const ca = readFileSync(join(b.dir, 'ca.crt'));
-        const password = await b.user('watcher', 'monitor');
-        const url = b.mqtts.replace('127.0.0.1', 'localhost');
-        const watcher = await client(url, { username: 'watcher', password, ca });
-        const seen = next(watcher, 'message');
-        await watcher.subscribeAsync('$SYS/broker/uptime');
-        assert.equal((await seen)[0], '$SYS/broker/uptime');
-        const serial = (c: MqttClient): string =>
-          (c.stream as unknown as { getPeerCertificate(): { serialNumber: string } }).getPeerCertificate().serialNumber;
-        const before = serial(watcher);
-        await broker('cert', '--dir', b.dir, '--host', 'localhost');
-        const gone = next(watcher, 'close');
-        await broker('user', 'remove', 'watcher', '--config', join(b.dir, 'broker.yaml'));
-        await gone;
-        await assert.rejects(client(url, { username: 'watcher', password, ca }));
-        const admin = await client(url, { username: 'admin', password: b.admin, ca });
-        assert.notEqual(serial(admin), before);
-        await admin.endAsync();
-      }),
-  );
+  test('users and certificates change while it runs: who is removed is cut off, a new certificate is shown', () =>
+    withFleet(1, async (fleet) => {
+      const b = await secured(fleet);
+      const ca = readFileSync(join(b.dir, 'ca.crt'));
+      const password = await b.user('watcher', 'monitor');
+      const url = b.mqtts.replace('127.0.0.1', 'localhost');
+      const watcher = await client(url, { username: 'watcher', password, ca });
+      const seen = next(watcher, 'message');
+      await watcher.subscribeAsync('$SYS/broker/uptime');
+      assert.equal((await seen)[0], '$SYS/broker/uptime');
+      const serial = (c: MqttClient): string =>
+        (c.stream as unknown as { getPeerCertificate(): { serialNumber: string } }).getPeerCertificate().serialNumber;
+      const before = serial(watcher);
+      await broker('cert', '--dir', b.dir, '--host', 'localhost');
+      const gone = next(watcher, 'close');
+      await broker('user', 'remove', 'watcher', '--config', join(b.dir, 'broker.yaml'));
+      await gone;
+      await assert.rejects(client(url, { username: 'watcher', password, ca }));
+      const admin = await client(url, { username: 'admin', password: b.admin, ca });
+      assert.notEqual(serial(admin), before);
+      await admin.endAsync();
+    }));
 });
 
 describe('what a broker keeps', () => {
-  test('retained messages, sessions and what waits for them, across kill -9', LIMIT, () =>
+  test('retained messages, sessions and what waits for them, across kill -9', () =>
     withFleet(1, async (fleet) => {
       const config = {
         listen: { port: 0 },
@@ -152,10 +146,9 @@ describe('what a broker keeps', () => {
       await back.subscribeAsync('kept');
       assert.equal(String((await kept)[1]), 'retained');
       await back.endAsync();
-    }),
-  );
+    }));
 
-  test('told to stop while it reads for clients what it kept, it ends well', LIMIT, () =>
+  test('told to stop while it reads for clients what it kept, it ends well', () =>
     withFleet(1, async (fleet) => {
       const dataDir = join(fleet.folder, 'kept');
       const start = () =>
@@ -179,10 +172,9 @@ describe('what a broker keeps', () => {
         broker = await start();
       }
       assert.doesNotMatch(readFileSync(join(fleet.folder, 'logs', 'broker.log'), 'utf8'), /"level":60/);
-    }),
-  );
+    }));
 
-  test('limits: a packet over the size, too many in a queue, too many connections, retained bytes', LIMIT, () =>
+  test('limits: a packet over the size, too many in a queue, too many connections, retained bytes', () =>
     withFleet(1, async (fleet) => {
       const child = await fleet.daemon('broker', 'broker', {
         listen: { port: 0 },
@@ -228,6 +220,5 @@ describe('what a broker keeps', () => {
       assert.match(text, /refused_total\{what="packet"\} 1/);
       assert.match(text, /refused_total\{what="address"\} 1/);
       for (const c of [back, ...others]) await c.endAsync();
-    }),
-  );
+    }));
 });

@@ -1,5 +1,6 @@
 import { type Browser, launch, type Page } from 'puppeteer-core';
 import { findProgram } from './harness.js';
+import { paced } from './pace.js';
 
 /** Debian's Chromium; a test without it is skipped, or fails on CI. */
 export const CHROMIUM = findProgram('chromium');
@@ -9,6 +10,8 @@ export async function withBrowser(run: (browser: Browser) => Promise<void>): Pro
   if (!('path' in CHROMIUM)) throw new Error(CHROMIUM.skip);
   const browser = await launch({
     executablePath: CHROMIUM.path,
+    timeout: paced(30_000),
+    protocolTimeout: paced(90_000),
     // A container's root has no user namespaces to make a sandbox of.
     args: ['--no-sandbox', '--disable-dev-shm-usage', '--force-color-profile=srgb'],
   });
@@ -27,6 +30,7 @@ export async function openPage(
 ): Promise<{ page: Page; elsewhere: string[]; errors: string[] }> {
   const context = await browser.createBrowserContext();
   const page = await context.newPage();
+  page.setDefaultTimeout(paced(30_000));
   const { width = 1180, height = 900, dark = false, language = 'en' } = look;
   await page.setViewport({ width, height, deviceScaleFactor: 1 });
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: dark ? 'dark' : 'light' }]);

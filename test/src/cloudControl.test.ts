@@ -3,8 +3,6 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { kill, MODEL, type TestFleet, withFleet } from './harness.js';
 
-const LIMIT = { timeout: 180_000 };
-
 const startEdges = (fleet: TestFleet, n: number, config: object = {}) =>
   Promise.all([...Array(n).keys()].map((i) => fleet.edge(i, { ...config })));
 
@@ -17,7 +15,7 @@ interface Shown {
 const versions = async (fleet: TestFleet): Promise<Shown[]> => (await fleet.state()).versions as unknown as Shown[];
 
 describe('which version is in force', () => {
-  test('roll back, pin, unpin and history from the command line, with a round open and edges that follow', LIMIT, () =>
+  test('roll back, pin, unpin and history from the command line, with a round open and edges that follow', () =>
     withFleet(2, async (fleet) => {
       await fleet.broker();
       // After two rounds the third stays open: nobody answers for long.
@@ -55,10 +53,9 @@ describe('which version is in force', () => {
       await again.events.until('finished');
       const at = (type: string): number => again.events.seen.findIndex((e) => e.type === type);
       assert.ok(at('pinned') < at('round-opened'), 'a round opened while the version was pinned');
-    }),
-  );
+    }));
 
-  test('a command that finds no cloud running is kept, and carried out at the next start', LIMIT, () =>
+  test('a command that finds no cloud running is kept, and carried out at the next start', () =>
     withFleet(1, async (fleet) => {
       await fleet.broker();
       const settings = { rounds: { count: 1 } };
@@ -70,14 +67,13 @@ describe('which version is in force', () => {
       const again = await fleet.cloud(settings);
       const { data } = await again.events.until('restored');
       assert.equal(data.restores, 1);
-    }),
-  );
+    }));
 });
 
 describe('a version on trial', () => {
   const trial = { share: 0.34, waitSeconds: 60, tolerance: 1, hurtTolerance: 1 };
 
-  test('a third of the edges gets it first; their reports let it go to all', LIMIT, () =>
+  test('a third of the edges gets it first; their reports let it go to all', () =>
     withFleet(3, async (fleet) => {
       await fleet.broker();
       const { events } = await fleet.cloud({ rounds: { count: 2 }, canary: trial });
@@ -98,10 +94,9 @@ describe('a version on trial', () => {
         (await versions(fleet)).map((v) => v.state),
         ['current', 'current', 'current'],
       );
-    }),
-  );
+    }));
 
-  test('edges that lose by it send it back: withdrawn, also across kill -9 of the cloud in the middle', LIMIT, () =>
+  test('edges that lose by it send it back: withdrawn, also across kill -9 of the cloud in the middle', () =>
     withFleet(3, async (fleet) => {
       await fleet.broker();
       // Nobody can gain this much: every trial fails.
@@ -130,12 +125,11 @@ describe('a version on trial', () => {
       // The edge that tried it is back on the old weights, under their new number.
       for (const edge of ['edge-0', 'edge-1', 'edge-2'])
         await again.events.until('report', (d) => d.edge === edge && d.version === 3);
-    }),
-  );
+    }));
 });
 
 describe('who trains, and when', () => {
-  test('random selection with over-selection: the wanted number closes the round, the others do not train', LIMIT, () =>
+  test('random selection with over-selection: the wanted number closes the round, the others do not train', () =>
     withFleet(5, async (fleet) => {
       await fleet.broker();
       const { events } = await fleet.cloud({
@@ -154,10 +148,9 @@ describe('who trains, and when', () => {
       }
       for (const e of events.seen.filter((e) => e.type === 'report' && e.data.event === 'trained'))
         assert.ok(asked.get(e.data.round)?.includes(String(e.data.edge)), JSON.stringify(e.data));
-    }),
-  );
+    }));
 
-  test('asynchronous: a slow edge’s late update counts in a later version, weighed by its staleness', LIMIT, () =>
+  test('asynchronous: a slow edge’s late update counts in a later version, weighed by its staleness', () =>
     withFleet(3, async (fleet) => {
       await fleet.broker();
       const { events, child } = await fleet.cloud({
@@ -184,12 +177,11 @@ describe('who trains, and when', () => {
         JSON.stringify(closed.map((e) => e.data.accepted)),
       );
       for (const e of closed) assert.ok((e.data.accepted as string[]).length >= 2);
-    }),
-  );
+    }));
 });
 
 describe('unlike gateways', () => {
-  test('a weak gateway trains half the width beside whole ones; each keeps a head of its own or blends', LIMIT, () =>
+  test('a weak gateway trains half the width beside whole ones; each keeps a head of its own or blends', () =>
     withFleet(3, async (fleet) => {
       await fleet.broker();
       const { events } = await fleet.cloud({ rounds: { count: 3 } });
@@ -216,10 +208,9 @@ describe('unlike gateways', () => {
       const blended = last('edge-2');
       assert.ok((blended.valServing as number) >= Math.max(blended.valBefore ?? 0, blended.valAfter ?? 0));
       assert.ok(blended.lambda !== undefined && last('edge-1').valTuned !== undefined);
-    }),
-  );
+    }));
 
-  test('samples and activations are shared by who opted in, and by nobody else', LIMIT, () =>
+  test('samples and activations are shared by who opted in, and by nobody else', () =>
     withFleet(3, async (fleet) => {
       await fleet.broker();
       const { events } = await fleet.cloud({
@@ -245,11 +236,10 @@ describe('unlike gateways', () => {
         made.filter((v) => v.metrics.calibrated === 1).length,
         calibrated.filter((e) => e.data.better).length,
       );
-    }),
-  );
+    }));
 });
 
-test('two models and two fleets in one cloud, each with its own edges, versions and keys', LIMIT, () =>
+test('two models and two fleets in one cloud, each with its own edges, versions and keys', () =>
   withFleet(2, async (fleet) => {
     await fleet.broker();
     const vibration = { dataset: 'vibration', gateways: 2, partition: 'by-site', seed: 1 };
@@ -300,5 +290,4 @@ test('two models and two fleets in one cloud, each with its own edges, versions 
     }
     assert.equal((await fetch(`${fleet.dashboard}/api/v1/state?model=none`)).status, 404);
     assert.deepEqual((await fleet.state()).wire.rejected, {});
-  }),
-);
+  }));

@@ -3,14 +3,13 @@ import { describe, test } from 'node:test';
 import { kill, type TestFleet, withFleet } from './harness.js';
 import { outboxId } from './outbox.js';
 
-const LIMIT = { timeout: 120_000 };
 /** Training that is still going on when a process is killed. */
 const LONG = 60;
 
 const startEdges = (fleet: TestFleet, n: number) => Promise.all([...Array(n).keys()].map((i) => fleet.edge(i)));
 
 describe('the daemons as processes', () => {
-  test('a round runs, versions form a chain, every edge takes the result', LIMIT, () =>
+  test('a round runs, versions form a chain, every edge takes the result', () =>
     withFleet(2, async (fleet) => {
       await fleet.broker();
       const { events } = await fleet.cloud({ rounds: { count: 2 } });
@@ -42,10 +41,9 @@ describe('the daemons as processes', () => {
         );
         assert.equal(report?.data.version, 3);
       }
-    }),
-  );
+    }));
 
-  test('another strategy: label divergence, trimmed mean, FedAdam', LIMIT, () =>
+  test('another strategy: label divergence, trimmed mean, FedAdam', () =>
     withFleet(3, async (fleet) => {
       await fleet.broker();
       const { events } = await fleet.cloud({
@@ -65,10 +63,9 @@ describe('the daemons as processes', () => {
         Array(3).fill(['trimmed-mean', 3]),
       );
       assert.ok((closed.at(-1)?.data.average as number) > 0.5, JSON.stringify(closed.at(-1)?.data));
-    }),
-  );
+    }));
 
-  test('kill -9 of an edge in mid-round: the round closes by quorum with the others', LIMIT, () =>
+  test('kill -9 of an edge in mid-round: the round closes by quorum with the others', () =>
     withFleet(3, async (fleet) => {
       await fleet.broker();
       const { events } = await fleet.cloud({ rounds: { quorum: 0.6, deadlineSeconds: 90, pretrainEpochs: LONG } });
@@ -82,10 +79,9 @@ describe('the daemons as processes', () => {
       assert.deepEqual((data.participants as string[]).length, 3);
       assert.ok((data.seconds as number) < 60, 'it did not wait for the deadline');
       assert.equal((await fleet.state()).versions.length, 2);
-    }),
-  );
+    }));
 
-  test('an edge that hangs: the round closes at the deadline', LIMIT, () =>
+  test('an edge that hangs: the round closes at the deadline', () =>
     withFleet(3, async (fleet) => {
       await fleet.broker();
       const { events } = await fleet.cloud({ rounds: { quorum: 0.6, deadlineSeconds: 12, pretrainEpochs: LONG } });
@@ -96,10 +92,9 @@ describe('the daemons as processes', () => {
       victim?.process.kill('SIGKILL');
       assert.deepEqual((data.accepted as string[]).sort(), ['edge-1', 'edge-2']);
       assert.ok((data.seconds as number) >= 12, String(data.seconds));
-    }),
-  );
+    }));
 
-  test('no quorum at the deadline: the round stays open and keeps what it has', LIMIT, () =>
+  test('no quorum at the deadline: the round stays open and keeps what it has', () =>
     withFleet(2, async (fleet) => {
       await fleet.broker();
       const { events } = await fleet.cloud({ rounds: { quorum: 1, deadlineSeconds: 4, pretrainEpochs: LONG } });
@@ -112,10 +107,9 @@ describe('the daemons as processes', () => {
       await fleet.edge(0);
       const { data } = await events.until('round-closed');
       assert.deepEqual((data.accepted as string[]).sort(), ['edge-0', 'edge-1']);
-    }),
-  );
+    }));
 
-  test('kill -9 of the cloud in mid-round: it goes on with what it had accepted', LIMIT, () =>
+  test('kill -9 of the cloud in mid-round: it goes on with what it had accepted', () =>
     withFleet(2, async (fleet) => {
       await fleet.broker();
       const settings = { rounds: { quorum: 1, deadlineSeconds: 60, pretrainEpochs: 20 } };
@@ -139,10 +133,9 @@ describe('the daemons as processes', () => {
         );
       }
       assert.equal((await fleet.state()).versions.length, 2);
-    }),
-  );
+    }));
 
-  test('kill -9 of the cloud while it closes a round: the round is closed once, with every update', LIMIT, () =>
+  test('kill -9 of the cloud while it closes a round: the round is closed once, with every update', () =>
     withFleet(2, async (fleet) => {
       await fleet.broker();
       // Long enough to be killed in the middle of it.
@@ -158,10 +151,9 @@ describe('the daemons as processes', () => {
       assert.deepEqual([data.round, (data.accepted as string[]).sort()], [1, ['edge-0', 'edge-1']]);
       assert.ok(!again.events.seen.some((e) => e.type === 'accepted'), 'an update was counted twice');
       assert.equal((await fleet.state()).versions.length, 2);
-    }),
-  );
+    }));
 
-  test('kill -9 of the broker in mid-round: everyone comes back and the round ends', LIMIT, () =>
+  test('kill -9 of the broker in mid-round: everyone comes back and the round ends', () =>
     withFleet(2, async (fleet) => {
       const broker = await fleet.broker();
       const { events } = await fleet.cloud({
@@ -177,10 +169,9 @@ describe('the daemons as processes', () => {
         closed.map((e) => (e.data.accepted as string[]).length),
         [2, 2],
       );
-    }),
-  );
+    }));
 
-  test('kill -9 of an edge with an update in its outbox: it sends that update, and no other', LIMIT, () =>
+  test('kill -9 of an edge with an update in its outbox: it sends that update, and no other', () =>
     withFleet(2, async (fleet) => {
       const broker = await fleet.broker();
       const { events } = await fleet.cloud({ rounds: { quorum: 1, deadlineSeconds: 90, pretrainEpochs: 30 } });
@@ -202,6 +193,5 @@ describe('the daemons as processes', () => {
         (e) => e.type === 'report' && e.data.edge === 'edge-0' && e.data.event === 'trained',
       );
       assert.ok(trained.length <= 1);
-    }),
-  );
+    }));
 });

@@ -9,6 +9,7 @@ import type { Child } from 'ecavg';
 import type { Page } from 'puppeteer-core';
 import { CHROMIUM, openPage, withBrowser } from './browser.js';
 import { ECAVG, type TestFleet, withFleet } from './harness.js';
+import { paced } from './pace.js';
 
 const skip = 'skip' in CHROMIUM ? CHROMIUM.skip : false;
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -52,7 +53,7 @@ async function violations(page: Page): Promise<string[]> {
 const addUser = async (fleet: TestFleet, name: string, role: string): Promise<string> =>
   (await fleet.cloudCommand('user', 'add', name, '--role', role)).trim();
 
-test('the dashboard in a real browser', { skip, timeout: 180_000 }, () =>
+test('the dashboard in a real browser', { skip }, () =>
   withFleet(3, async (fleet) => {
     const broker = await fleet.broker();
     const { child, events } = await fleet.cloud({ rounds: { count: 3 }, http: { port: 0 } });
@@ -75,7 +76,7 @@ test('the dashboard in a real browser', { skip, timeout: 180_000 }, () =>
       await page.type('input[name=password]', first);
       await page.keyboard.press('Enter');
       // Live: nobody reloads the page, and it shows the last round's end.
-      await page.waitForFunction("document.querySelectorAll('.decisions li').length === 3", { timeout: 120_000 });
+      await page.waitForFunction("document.querySelectorAll('.decisions li').length === 3", { timeout: paced(90_000) });
       await page.waitForFunction("document.querySelectorAll('#gateways ~ table .badge').length === 3");
       const shown = await text(page, 'main');
       // What the last round brought is up to the machine's arithmetic; the other test has fixed rounds.
@@ -181,7 +182,7 @@ const round = (n: number, about: object) => ({
   ...about,
 });
 
-test('what was refused, mended and hurt is told in words; several models', { skip, timeout: 60_000 }, () =>
+test('what was refused, mended and hurt is told in words; several models', { skip }, () =>
   withFleet(1, async (fleet) => {
     await fleet.broker();
     const attempt = { rung: 'aggregate', leftOut: [], average: 0.5, fineTuned: 0.6 };

@@ -1,7 +1,7 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ECAVG, type TestFleet, Watcher } from './harness.js';
+import { ECAVG, type TestFleet, type Watcher, watchCloud } from './harness.js';
 
 const EXAMPLES = fileURLToPath(new URL('../../examples/', import.meta.url));
 
@@ -45,7 +45,7 @@ export async function withExample(
       start,
       async cloud() {
         set({ ECAVG_CLOUD_HTTP__PORT: '0', ECAVG_CLOUD_HTTP__ANONYMOUS: 'viewer' });
-        const watcher = new Watcher(String((await start('cloud', 'cloud')).ready.dashboard));
+        const watcher = watchCloud(String((await start('cloud', 'cloud')).ready.dashboard));
         watchers.push(watcher);
         return watcher;
       },

@@ -7,14 +7,14 @@ import { withFleet } from './harness.js';
 
 const SUITE = fileURLToPath(new URL('../../examples/own-source/http-poll.test.mjs', import.meta.url));
 
-test('example own-source: it keeps its contract', { timeout: 120_000 }, () => {
+test('example own-source: it keeps its contract', () => {
   // Not as a test within this one, which would say nothing of its own.
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const { status, stdout } = spawnSync(process.execPath, ['--test', SUITE], { encoding: 'utf8', env });
   assert.equal(status, 0, stdout);
 });
 
-test('example own-source: a press that is asked over HTTP ends in two rounds', { timeout: 180_000 }, () =>
+test('example own-source: a press that is asked over HTTP ends in two rounds', () =>
   withFleet(1, (fleet) =>
     withExample(fleet, 'own-source', async ({ start, cloud, replace }) => {
       execFileSync(process.execPath, ['machine.mjs', '--reference', 'data/reference/a.csv']);
@@ -33,5 +33,4 @@ test('example own-source: a press that is asked over HTTP ends in two rounds', {
       );
       assert.ok((closed.at(-1)?.data.accuracy as number) > 0.9, JSON.stringify(closed.at(-1)?.data));
     }),
-  ),
-);
+  ));

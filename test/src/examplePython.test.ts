@@ -10,7 +10,7 @@ const python = findProgram('python3');
 
 test(
   'example python-sensor: what a plain Python program publishes is learnt from, and its questions are answered',
-  { timeout: 180_000, ...('skip' in python && python) },
+  { ...('skip' in python && python) },
   () =>
     withFleet(1, (fleet) =>
       withExample(fleet, 'python-sensor', async ({ start, cloud }) => {

@@ -3,11 +3,11 @@ import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { ECAVG, Watcher, withFleet } from './harness.js';
+import { ECAVG, watchCloud, withFleet } from './harness.js';
 
 const EXAMPLE = fileURLToPath(new URL('../../examples/regional/', import.meta.url));
 
-test('example regional: two regions of two edges make two rounds', { timeout: 180_000 }, () =>
+test('example regional: two regions of two edges make two rounds', () =>
   withFleet(4, async (fleet) => {
     const before = process.cwd();
     const folder = join(fleet.folder, 'regional');
@@ -30,7 +30,7 @@ test('example regional: two regions of two edges make two rounds', { timeout: 18
       delete process.env.ECAVG_CLOUD_UPSTREAM__BROKER__URL;
       Object.assign(process.env, { ECAVG_CLOUD_HTTP__PORT: '0', ECAVG_CLOUD_HTTP__ANONYMOUS: 'viewer' });
       const cloud = await start('cloud', 'cloud');
-      const events = new Watcher(String(cloud.ready.dashboard));
+      const events = watchCloud(String(cloud.ready.dashboard));
       await events.until('finished');
       events.close();
       const closed = events.seen.filter((e) => e.type === 'round-closed');
@@ -42,5 +42,4 @@ test('example regional: two regions of two edges make two rounds', { timeout: 18
       for (const name of [...Object.keys(variables), 'ECAVG_CLOUD_HTTP__PORT', 'ECAVG_CLOUD_HTTP__ANONYMOUS'])
         delete process.env[name];
     }
-  }),
-);
+  }));

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { changed, ECAVG, findProgram, kill, type TestFleet, withFleet } from './harness.js';
 
-const LIMIT = { timeout: 120_000 };
 const analyze = findProgram('systemd-analyze');
 
 const ecavg = (args: string[], input = '') => {
@@ -23,7 +22,7 @@ async function file(folder: string, name: string, fits: (text: string) => boolea
 const configOf = (fleet: TestFleet, name: string): string => join(fleet.folder, `${name}.yaml`);
 
 describe('tools for who runs a gateway', () => {
-  test('enrol, then status: with a broker, without, and after the end', LIMIT, () =>
+  test('enrol, then status: with a broker, without, and after the end', () =>
     withFleet(1, async (fleet) => {
       const broker = await fleet.broker();
       const { events } = await fleet.cloud({
@@ -69,10 +68,9 @@ describe('tools for who runs a gateway', () => {
       const gone = ecavg(['edge', 'status', ...edge]);
       assert.equal(gone.code, 3);
       assert.match(gone.out, /not running; last heard of/);
-    }),
-  );
+    }));
 
-  test('the unit of "install" is sound, and shut in', { ...LIMIT, skip: 'skip' in analyze && analyze.skip }, () =>
+  test('the unit of "install" is sound, and shut in', { skip: 'skip' in analyze && analyze.skip }, () =>
     withFleet(1, async (fleet) => {
       const config = configOf(fleet, 'e');
       writeFileSync(config, 'edge: press-2\nmodel: m\ndataDir: /var/lib/ecavg/e\npower: { nice: 5 }\n');
@@ -101,7 +99,7 @@ describe('tools for who runs a gateway', () => {
     }),
   );
 
-  test('systemd is told: ready, alive, stopping', LIMIT, () =>
+  test('systemd is told: ready, alive, stopping', () =>
     withFleet(1, async (fleet) => {
       await fleet.broker();
       // In place of systemd-notify(1), which needs a service manager that listens.
@@ -127,6 +125,5 @@ describe('tools for who runs a gateway', () => {
       const told = (await file(bin, 'told', (text) => text.includes('STOPPING'))).trim().split('\n');
       assert.equal(told[0], `--ready --pid=${gateway.process.pid}`);
       assert.equal(told.at(-1), 'STOPPING=1');
-    }),
-  );
+    }));
 });

@@ -80,7 +80,7 @@ async function run(fleet: TestFleet, influx: { url: string; database: string }):
   }
 }
 
-describe('Grafana', { skip: 'skip' in influxd && influxd.skip, timeout: 180_000 }, () => {
+describe('Grafana', { skip: 'skip' in influxd && influxd.skip }, () => {
   test('every query of every panel returns data of a real run; those of the alerts run', async () => {
     assert.ok('path' in influxd);
     const folder = mkdtempSync(join(tmpdir(), 'ecavg-grafana-'));

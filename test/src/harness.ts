@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { type Child, Processes, Watcher } from 'ecavg';
 import { stringify } from 'yaml';
+import { PACE, paced } from './pace.js';
 
 export const ECAVG = fileURLToPath(new URL('../../cli/bin/ecavg.js', import.meta.url));
 export const FLEET = 'plant';
@@ -15,10 +16,13 @@ export const MODEL = 'digits';
 
 type Tree = Record<string, unknown>;
 
-export { Watcher };
+export type { Watcher };
+
+/** What a cloud tells as it happens. */
+export const watchCloud = (dashboard: string): Watcher => new Watcher(dashboard, paced(90_000));
 
 /** Waits until something holds that changes of a file, or of files in a folder, bring about. */
-export async function changed(path: string, holds: () => boolean, ms = 60_000): Promise<void> {
+export async function changed(path: string, holds: () => boolean, ms = paced(60_000)): Promise<void> {
   const watcher = watch(path);
   try {
     await new Promise<void>((done, fail) => {
@@ -37,6 +41,11 @@ export async function changed(path: string, holds: () => boolean, ms = 60_000): 
 }
 
 const run = promisify(execFile);
+
+/** Settings that give others time to answer, as long as this machine needs. */
+const WAITS: ReadonlySet<string> = new Set(['deadlineSeconds', 'settleSeconds', 'waitSeconds']);
+const slowed = (settings: Tree): Tree =>
+  Object.fromEntries(Object.entries(settings).map(([k, v]) => [k, WAITS.has(k) ? Number(v) * PACE : v]));
 
 /** A private fleet: daemons as processes, started through the command line with config files. */
 export class TestFleet {
@@ -62,7 +71,7 @@ export class TestFleet {
   }
 
   async cloud(config: Tree = {}): Promise<{ child: Child; events: Watcher }> {
-    const { rounds, ...rest } = config;
+    const { rounds, canary, ...rest } = config;
     const child = await this.daemon('cloud', 'cloud', {
       fleet: FLEET,
       dataDir: join(this.folder, 'cloud'),
@@ -70,18 +79,19 @@ export class TestFleet {
       http: { port: 0, anonymous: 'viewer' },
       ...(rest.models === undefined && { model: { id: MODEL } }),
       data: this.data(),
-      rounds: {
+      rounds: slowed({
         count: 1,
         intervalSeconds: 0,
         minEdges: this.gateways,
         settleSeconds: 20,
         pretrainEpochs: 3,
         ...(rounds as Tree),
-      },
+      }),
+      ...(canary !== undefined && { canary: slowed(canary as Tree) }),
       ...rest,
     });
     this.dashboard = String(child.ready.dashboard);
-    const events = new Watcher(this.dashboard);
+    const events = watchCloud(this.dashboard);
     this.#watchers.push(events);
     return { child, events };
   }

@@ -13,7 +13,7 @@ import { startInflux } from './influxServer.js';
 const influxd = findProgram('influxd');
 const log = createLogger('test', { level: 'silent', format: 'json' });
 
-describe('InfluxDB', { skip: 'skip' in influxd && influxd.skip, timeout: 120_000 }, () => {
+describe('InfluxDB', { skip: 'skip' in influxd && influxd.skip }, () => {
   const folder = mkdtempSync(join(tmpdir(), 'ecavg-influx-'));
   let port = 0;
   let server: Awaited<ReturnType<typeof startInflux>>;

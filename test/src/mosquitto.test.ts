@@ -71,7 +71,7 @@ describe('on mosquitto, without a broker of ours', { skip: 'skip' in mosquitto ?
 
   for (const [name, limits] of Object.entries(LIMITS)) {
     for (const protocol of ['auto', '3.1.1']) {
-      test(`${name}, MQTT ${protocol}`, { timeout: 120_000 }, async () => {
+      test(`${name}, MQTT ${protocol}`, async () => {
         const broker = new Mosquitto();
         brokers.push(broker);
         const fleet = new TestFleet(2);

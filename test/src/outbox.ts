@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { unpack } from '@ecavg/protocol';
+import { paced } from './pace.js';
 
 /** The id of the update in a gateway's outbox: waits until there is one, or (`empty`) until there is none. */
 export async function outboxId(folder: string, empty = false): Promise<string | undefined> {
@@ -12,7 +13,7 @@ export async function outboxId(folder: string, empty = false): Promise<string | 
       const limit = setTimeout(() => {
         watcher.close();
         reject(new Error(`outbox of ${folder} did not become ${empty ? 'empty' : 'full'}`));
-      }, 60_000);
+      }, paced(60_000));
       const done = (): void => {
         clearTimeout(limit);
         watcher.close();

@@ -4,9 +4,8 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Watcher } from 'ecavg';
 import { parse, stringify } from 'yaml';
-import { withFleet } from './harness.js';
+import { watchCloud, withFleet } from './harness.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const DOCS = join(ROOT, 'docs', 'tutorial');
@@ -51,7 +50,7 @@ const importing = (name: string): string =>
   `import('${name}').then((m) => console.log(Object.keys(m).length, ` +
   `Object.keys(require.cache).some((f) => f.includes('onnxruntime'))))`;
 
-test('each package, packed, installs in an empty folder and starts', { timeout: 300_000 }, (t) =>
+test('each package, packed, installs in an empty folder and starts', (t) =>
   withFleet(1, async (fleet) => {
     const packed = join(fleet.folder, 'packed');
     mkdirSync(packed);
@@ -113,7 +112,7 @@ test('each package, packed, installs in an empty folder and starts', { timeout: 
     });
     const url = String(cloud.ready.dashboard);
     assert.match(await (await fetch(url)).text(), /<title>ecavg<\/title>/);
-    const events = new Watcher(url);
+    const events = watchCloud(url);
     await start('edge', { ...settings('pump-1.yaml'), broker });
     await events.until('finished');
     events.close();
@@ -124,5 +123,4 @@ test('each package, packed, installs in an empty folder and starts', { timeout: 
     cpSync(EXAMPLE, join(home, 'own'), { recursive: true });
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;
     execFileSync(process.execPath, ['--test', join('own', 'nearest.test.mjs')], { cwd: home, env, stdio: 'pipe' });
-  }),
-);
+  }));

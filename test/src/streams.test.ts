@@ -6,7 +6,6 @@ import { get } from 'sparkplug-payload';
 import { type TestFleet, withFleet } from './harness.js';
 import { csvColumns, RATE, type Row, rows, stream, writeCsv } from './signals.js';
 
-const LIMIT = { timeout: 120_000 };
 const DAY = 86_400_000;
 const T0 = Date.UTC(2026, 10, 1);
 
@@ -79,7 +78,7 @@ async function sparkplugNode(url: string, data: Iterable<Row>): Promise<void> {
 }
 
 describe('gateways that learn from their own sensors', () => {
-  test('CSV, MQTT JSON and Sparkplug B: one model of three gateways', LIMIT, () =>
+  test('CSV, MQTT JSON and Sparkplug B: one model of three gateways', () =>
     withFleet(3, async (fleet) => {
       await fleet.broker();
       writeReference(fleet);
@@ -143,10 +142,9 @@ describe('gateways that learn from their own sensors', () => {
       const vibration = points.find((p) => p.tags.channel === 'vibration' && (p.fields.readings ?? 0) > 0);
       assert.equal(vibration?.tags.edge, 'edge-1');
       assert.equal(vibration?.fields.missing, 0);
-    }),
-  );
+    }));
 
-  test('without labels: an autoencoder learns what is normal', LIMIT, () =>
+  test('without labels: an autoencoder learns what is normal', () =>
     withFleet(2, async (fleet) => {
       await fleet.broker();
       writeReference(fleet);
@@ -166,10 +164,9 @@ describe('gateways that learn from their own sensors', () => {
       const { data } = events.seen.findLast((e) => e.type === 'round-closed') as { data: Record<string, number> };
       // The share of the variance that the model explains.
       assert.ok((data.previous ?? 1) < (data.accuracy ?? 0) && (data.accuracy ?? 0) > 0.4, JSON.stringify(data));
-    }),
-  );
+    }));
 
-  test('a drift asks for a round before its time', LIMIT, () =>
+  test('a drift asks for a round before its time', () =>
     withFleet(2, async (fleet) => {
       await fleet.broker();
       writeReference(fleet);
@@ -192,10 +189,9 @@ describe('gateways that learn from their own sensors', () => {
       const opened = await events.until('round-opened', (d) => d.round === 2);
       assert.deepEqual(opened.data.drifted, ['edge-1']);
       await events.until('finished');
-    }),
-  );
+    }));
 
-  test('a gateway that cuts its windows in another way takes no part', LIMIT, () =>
+  test('a gateway that cuts its windows in another way takes no part', () =>
     withFleet(1, async (fleet) => {
       await fleet.broker();
       writeReference(fleet);
@@ -206,6 +202,5 @@ describe('gateways that learn from their own sensors', () => {
       const source = { type: 'csv', path: join(folder, 'a.csv'), ...csvColumns };
       await fleet.edge(0, { data: edgeData([source], { stream: other }) });
       await fleet.logged('edge-0', /data\.stream must be the same here and in the cloud/);
-    }),
-  );
+    }));
 });

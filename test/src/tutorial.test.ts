@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { ECAVG, Watcher, withFleet } from './harness.js';
+import { ECAVG, watchCloud, withFleet } from './harness.js';
 
 const VARIABLES = [
   'ECAVG_CLOUD_BROKER__URL',
@@ -14,7 +14,7 @@ const VARIABLES = [
 ];
 const DOCS = fileURLToPath(new URL('../../docs/', import.meta.url));
 
-test('the tutorial: its data, its settings, its result', { timeout: 120_000 }, () =>
+test('the tutorial: its data, its settings, its result', () =>
   withFleet(3, async (fleet) => {
     const before = process.cwd();
     const folder = join(fleet.folder, 'tutorial');
@@ -36,7 +36,7 @@ test('the tutorial: its data, its settings, its result', { timeout: 120_000 }, (
       const start = (name: string, kind: string) =>
         fleet.processes.start(name, [ECAVG, kind, '--config', join(DOCS, 'tutorial', `${name}.yaml`)]);
       const cloud = await start('cloud', 'cloud');
-      const events = new Watcher(String(cloud.ready.dashboard));
+      const events = watchCloud(String(cloud.ready.dashboard));
       for (const pump of ['pump-1', 'pump-2', 'pump-3']) await start(pump, 'edge');
       await events.until('finished');
       events.close();
@@ -46,5 +46,4 @@ test('the tutorial: its data, its settings, its result', { timeout: 120_000 }, (
       process.chdir(before);
       for (const name of VARIABLES) delete process.env[name];
     }
-  }),
-);
+  }));

@@ -8,7 +8,11 @@ export class Watcher {
   readonly #stop = new AbortController();
   #ended = '';
 
-  constructor(readonly url: string) {
+  /** @param limitMs how long a wait may take that is given no limit of its own */
+  constructor(
+    readonly url: string,
+    private readonly limitMs = 60_000,
+  ) {
     void this.#follow();
   }
 
@@ -28,7 +32,7 @@ export class Watcher {
   until(
     type: CloudEvent['type'],
     fits: (data: CloudEvent['data']) => boolean = () => true,
-    ms = 60_000,
+    ms = this.limitMs,
   ): Promise<CloudEvent> {
     return new Promise((resolve, reject) => {
       const limit = setTimeout(() => {

@@ -19,7 +19,7 @@ const INPUT: Record<string, number[]> = {
 
 describe('a model cut in two', () => {
   for (const name of Object.keys(ZOO)) {
-    test(`${name}: head of body is the whole`, { timeout: 120_000 }, async () => {
+    test(`${name}: head of body is the whole`, async () => {
       const sample = INPUT[name] ?? [];
       const model = zooModel(name, { input: sample, classes: 5, seed: 3 });
       const { body, head, shape } = await cutModel(model, headInput(model), sample);

@@ -81,7 +81,7 @@ describe('batch normalisation', () => {
     ['mobilenetv2', [3, 32, 32]],
     ['resnet50', [3, 32, 32]],
   ] as const) {
-    test(`${name} has the published number of parameters and its loss falls`, { timeout: 120_000 }, async () => {
+    test(`${name} has the published number of parameters and its loss falls`, async () => {
       const artifact = await prepareArtifact(zooModel(name, { input, classes: 10, seed: 1 }), {
         loss: 'cross-entropy',
         batch: 4,
