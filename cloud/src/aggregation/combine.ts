@@ -1,7 +1,5 @@
 // Room aggregation: how updates become one difference, by records of weightings, combiners and server optimisers.
 // May import the packages only.
-// Aggregation: how updates become one: weightings, combiners and server optimisers, each a record in a table.
-// It may touch the packages alone: no other room.
 import { ArgumentError } from '@ecavg/protocol';
 import type { OptionValues } from '@ecavg/runtime';
 import { type Chosen, type CombinerSettings, chosenCombiner } from './chosen.js';
