@@ -89,7 +89,7 @@ export class TransformChain {
   }
 }
 
-const textOf = (error: unknown): string => (error instanceof Error ? error.message : `threw a ${typeof error}`);
+const textOf = (error: unknown): string => (error instanceof Error ? error.message : 'it threw what is no Error');
 
 function shown(made: unknown): string {
   if (made instanceof Promise) return 'a promise';

@@ -44,7 +44,7 @@ export function tryTo<T>(what: string, step: () => T): T {
   } catch (cause) {
     if (cause instanceof ConfigError) throw cause;
     throw new ConfigError(
-      `${what} can't be made: ${cause instanceof Error ? cause.message : `it threw a ${typeof cause}`}`,
+      `${what} can't be made: ${cause instanceof Error ? cause.message : 'it threw what is no Error'}`,
       {
         cause,
       },

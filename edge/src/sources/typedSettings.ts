@@ -43,7 +43,7 @@ type Issue = Parameters<z.core.$RefinementCtx['addIssue']>[0] & object;
 function issuesOf(error: unknown): Issue[] {
   const issues = (error as { issues?: unknown } | null)?.issues;
   if (!Array.isArray(issues) || issues.length === 0)
-    return [{ code: 'custom', message: error instanceof Error ? error.message : `its schema threw a ${typeof error}` }];
+    return [{ code: 'custom', message: error instanceof Error ? error.message : 'its schema threw what is no Error' }];
   return issues.map((issue: Partial<z.core.$ZodIssue>): Issue => {
     const path = (Array.isArray(issue.path) ? issue.path : []).filter((p) => typeof p !== 'object');
     const message = String(issue.message);
