@@ -2,7 +2,6 @@ import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
-import { parse } from 'csv-parse';
 import { z } from 'zod';
 import { matches } from '../../patterns.js';
 import type { StreamConfig } from './schema.js';
@@ -120,10 +119,13 @@ export async function readCsv(
   { mapping, stream, file }: { mapping: CsvMapping; stream: StreamConfig; file: string },
   sink: RowSink,
 ): Promise<void> {
+  const failed = new Promise<Error>((resolve) => input.once('error', resolve));
+  // Loaded with the first file: most gateways read none.
+  const { parse } = await import('csv-parse');
   const rows = input.pipe(
     parse({ delimiter: mapping.delimiter, bom: true, relax_column_count: true, skip_empty_lines: true, trim: true }),
   );
-  input.once('error', (error) => rows.destroy(error));
+  void failed.then((error) => rows.destroy(error));
   let reader: CsvReader | undefined;
   try {
     for await (const cells of rows as AsyncIterable<string[]>) {
