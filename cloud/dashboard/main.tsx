@@ -10,6 +10,7 @@ import { firstLanguage, type Language, type Speech, speech as speechOf } from '.
 import { Versions } from './versions.js';
 import 'uplot/dist/uPlot.min.css';
 import './app.css';
+import './controls.css';
 
 type Link = 'connecting' | 'live' | 'lost';
 
