@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
-import { unpack } from '@ecavg/protocol';
+import { pack, unpack } from '@ecavg/protocol';
 import { connectAsync } from 'mqtt';
 import { ECAVG } from './harness.js';
 import { outboxId } from './outbox.js';
@@ -195,6 +195,75 @@ test('data folders of release 0.1.0 open: the fleet goes on where it was killed'
       assert.doesNotMatch(fleet.log(name), /"level":[56]0/, name);
     }
     assert.deepEqual(fleet.problems(), []);
+
+    // A second start finds nothing to do.
+    const before = fleet.contents();
+    await fleet.openFolders();
+    assert.deepEqual(fleet.contents(), before);
+    const logged = ['broker', 'cloud', 'edge-1'].map((name) => [name, fleet.log(name).length] as const);
+    for (const [name] of logged) await fleet.start(name);
+    await fleet.stop();
+    for (const [name, from] of logged) assert.doesNotMatch(fleet.log(name).slice(from), /"level":[56]0|damaged/, name);
+    assert.deepEqual(fleet.problems(), []);
+  } finally {
+    await fleet.remove();
+  }
+});
+
+test('what a later release wrote, and the folder of another daemon, end a start with one sentence and code 2', async () => {
+  const fleet = new ReleaseFleet();
+  try {
+    const daemon = { cloud: 'cloud', edge: 'edge-2', region: 'region', broker: 'broker' } as const;
+    const outbox = Buffer.from(pack({ format: 2, id: 'x' }));
+    const cases: [name: string, change: () => void, why: RegExp][] = [
+      [daemon.edge, () => writeFileSync(fleet.path('edge-2', 'outbox'), outbox), /outbox \(edge outbox\) has format 2/],
+      [daemon.cloud, () => fleet.raise('cloud', 'rounds', 'bearings', 'round.json'), /\(cloud round\) has format 2/],
+      [daemon.region, () => fleet.raise('region', 'ecavg.json'), /ecavg\.json \(data folder\) has format 2/],
+      [
+        daemon.broker,
+        () => fleet.raise('broker', '..', 'users.json'),
+        /users\.json \(users of the broker\) has format 2/,
+      ],
+    ];
+    for (const [name, change, why] of cases) {
+      change();
+      const before = fleet.contents();
+      await assert.rejects(
+        fleet.start(name),
+        (e: Error) => e.message.startsWith(`${name} ended with 2 `) && why.test(e.message),
+      );
+      assert.deepEqual(fleet.contents(), before, name);
+    }
+    const settings = join(fleet.root, 'run', 'cloud.yaml');
+    const edge = join(fleet.root, 'run', 'edge-2.yaml');
+    fleet.raise('cloud', 'models', 'bearings', 'index.json');
+    fleet.raise('edge-2', 'status.json');
+    const bearings = ['--fleet', 'plant', '--model', 'bearings'];
+    const commands: [args: string[], why: RegExp][] = [
+      [['cloud', 'history', '--config', settings, ...bearings], /index\.json \(index of versions\) has format 2/],
+      [['edge', 'status', '--config', edge], /status\.json \(status of a gateway\) has format 2/],
+    ];
+    for (const [args, why] of commands)
+      await assert.rejects(run(process.execPath, [ECAVG, ...args]), (e: { code?: number; stderr?: string }) => {
+        assert.equal(e.code, 2, e.stderr);
+        assert.match(e.stderr ?? '', why);
+        assert.equal(e.stderr?.trimEnd().split('\n').length, 1);
+        return true;
+      });
+    // Settings with the data folder of another.
+    const wrong = join(fleet.root, 'run', 'wrong.yaml');
+    writeFileSync(wrong, readFileSync(edge, 'utf8').replace('dataDir: edge-2', 'dataDir: cloud'));
+    await assert.rejects(
+      run(process.execPath, [ECAVG, 'edge', '--config', wrong]),
+      (e: { code?: number; stdout?: string; stderr?: string }) => {
+        assert.equal(e.code, 2);
+        assert.match(
+          `${e.stdout}${e.stderr}`,
+          /cloud is the data folder of a cloud, not of a gateway: give each daemon a dataDir of its own/,
+        );
+        return true;
+      },
+    );
   } finally {
     await fleet.remove();
   }

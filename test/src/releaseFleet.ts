@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type DataRole, fits, stateKinds } from '@ecavg/runtime';
+import { type DataRole, fits, openDataFolder, stateKinds } from '@ecavg/runtime';
 import { type Child, Processes } from 'ecavg';
 import { parse, stringify } from 'yaml';
 import { changed, ECAVG } from './harness.js';
@@ -28,7 +28,7 @@ const FOLDERS: Readonly<Record<string, { folder: string; role: DataRole; command
 export class ReleaseFleet {
   readonly root = mkdtempSync(join(tmpdir(), 'ecavg-release-'));
   #processes: Processes | undefined;
-  #brokerUrl = '';
+  #brokerUrl = 'mqtt://127.0.0.1:1';
 
   constructor() {
     cpSync(RELEASE, this.root, { recursive: true });
@@ -118,7 +118,23 @@ export class ReleaseFleet {
     );
   }
 
-  /** Every file of every data folder that is no database, by its path, with what is in it. */
+  /** What the start of a daemon does first, for all. */
+  async openFolders(): Promise<void> {
+    for (const [name, { role }] of Object.entries(FOLDERS)) await openDataFolder(this.path(name), role);
+  }
+
+  /** Says that a JSON file is of a later release. */
+  raise(name: string, ...path: string[]): void {
+    let was: Tree = {};
+    try {
+      was = this.json(name, ...path);
+    } catch {
+      // There was none.
+    }
+    writeFileSync(this.path(name, ...path), JSON.stringify(Object.assign({ format: 2 }, was, { format: 2 })));
+  }
+
+  /** Every file of every data folder, by its path, with what is in it. */
   contents(): Map<string, string> {
     return new Map(
       Object.keys(FOLDERS).flatMap((name) =>
