@@ -57,6 +57,13 @@ describe('a data folder', () => {
     );
   });
 
+  test('whose note is damaged is told by its files, and gets a new note', async () => {
+    const folder = folderOf({ 'ecavg.json': '\u0000garbage', 'trust.json': '{}' });
+    await assert.rejects(openDataFolder(folder, 'cloud'), /is the data folder of a gateway/);
+    await openDataFolder(folder, 'edge');
+    assert.deepEqual(markerOf(folder), { format: 1, role: 'edge', software: SOFTWARE });
+  });
+
   test('that release 0.1.0 made is recognised by its files', async () => {
     const made = {
       cloud: { 'models/m/index.json': '{}' },

@@ -46,7 +46,8 @@ export async function openDataFolder(folder: string, role: DataRole): Promise<vo
 
 /** As `openDataFolder`, for commands beside a daemon: changes nothing. */
 export async function checkDataFolder(folder: string, role: DataRole): Promise<Marker | undefined> {
-  const known = await new StateFile(join(folder, MARKER), markerFormat).read();
+  // A damaged note counts as none: it holds nothing that the files beside it do not tell.
+  const known = await new StateFile(join(folder, MARKER), markerFormat).read(() => undefined);
   const names = new Set(await readdir(folder).catch(() => []));
   const has = (r: DataRole): boolean => TELLING[r].some((name) => names.has(name));
   const owner = known?.role ?? DATA_ROLES.find(has) ?? role;
