@@ -19,11 +19,21 @@ const LONGEST_MS = 60_000;
 const DISK_LOOK_MS = 10_000;
 const MEGABYTE = 1e6;
 
-/** CPU time of the process and time of the clock. */
-function mark(): { cpuMs: number; atMs: number } {
-  const { user, system } = process.cpuUsage();
-  return { cpuMs: (user + system) / 1000, atMs: performance.now() };
+/** What a governor measures time by. */
+export interface Clock {
+  /** CPU time of the process and time of the clock, ms. */
+  read(): { readonly cpuMs: number; readonly atMs: number };
+  /** @throws the signal's reason where it aborts meanwhile. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
 }
+
+const SYSTEM: Clock = {
+  read() {
+    const { user, system } = process.cpuUsage();
+    return { cpuMs: (user + system) / 1000, atMs: performance.now() };
+  },
+  sleep: (ms, signal) => sleep(ms, undefined, { signal }),
+};
 
 interface GovernorParts {
   readonly dataDir: string;
@@ -32,12 +42,14 @@ interface GovernorParts {
   readonly threads?: number;
   /** How long until it looks again whether training may go on. */
   readonly lookMs?: number;
+  readonly clock?: Clock;
 }
 
 /** Keeps a gateway within what its hardware and its site allow. */
 export class Governor {
   #owed = 0;
-  #mark = mark();
+  readonly #clock: Clock;
+  #mark: ReturnType<Clock['read']>;
   #looked = Number.NEGATIVE_INFINITY;
   #paused: string | undefined;
   #room: { at: number; is: boolean } | undefined;
@@ -45,7 +57,10 @@ export class Governor {
   constructor(
     private readonly config: PowerConfig,
     private readonly parts: GovernorParts,
-  ) {}
+  ) {
+    this.#clock = parts.clock ?? SYSTEM;
+    this.#mark = this.#clock.read();
+  }
 
   /** Takes the priority that is set; a system that has none is told of in the log. */
   start(): void {
@@ -85,7 +100,7 @@ export class Governor {
     this.#owed = 0;
     this.#looked = Number.NEGATIVE_INFINITY;
     await this.#look(signal);
-    this.#mark = mark();
+    this.#mark = this.#clock.read();
   }
 
   /**
@@ -110,11 +125,11 @@ export class Governor {
    * not used earlier is no credit for later.
    */
   async #nap(dutyCycle: number, signal: AbortSignal): Promise<void> {
-    const now = mark();
+    const now = this.#clock.read();
     const cores = (this.parts.threads ?? 1) * dutyCycle;
     this.#owed = Math.max(0, this.#owed + (now.cpuMs - this.#mark.cpuMs) / cores - (now.atMs - this.#mark.atMs));
     this.#mark = now;
-    if (this.#owed >= NAP_MS) await sleep(this.#owed, undefined, { signal });
+    if (this.#owed >= NAP_MS) await this.#clock.sleep(this.#owed, signal);
   }
 
   async #look(signal: AbortSignal): Promise<void> {
