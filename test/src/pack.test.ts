@@ -8,6 +8,7 @@ import { parse, stringify } from 'yaml';
 import { watchCloud, withFleet } from './harness.js';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const TSC = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
 const DOCS = join(ROOT, 'docs', 'tutorial');
 const EXAMPLE = join(ROOT, 'examples', 'own-combiner');
 
@@ -84,6 +85,11 @@ test('each package, packed, installs in an empty folder and starts', (t) =>
         assert.ok(Number(count) > (part === '/zoo' ? 1 : 5), `${p}${part} exports ${count}`);
         assert.equal(runtime, 'false', `${p}${part} loads ONNX Runtime before it is needed`);
       }
+      // Declarations name nothing that is not installed with the package, such as TensorFlow.js.
+      writeFileSync(join(home, 'a.mts'), parts.map((part) => `export * from '${name(p) + part}';\n`).join(''));
+      const flags = '--noEmit --strict --module nodenext --target es2023 --types node --typeRoots';
+      if (p !== 'runtime')
+        run(home, process.execPath, TSC, ...flags.split(' '), join(ROOT, 'node_modules/@types'), 'a.mts');
     }
     const cli = install('cli');
     assert.match(run(cli, 'npx', 'ecavg', 'plan', '--gateways', '20'), /a gateway, a month/);
