@@ -55,7 +55,7 @@ const partOf = (kept: Kept, name: string, shape: readonly number[]): number[] =>
 /**
  * The slice of a model that keeps the leading share `width` of the hidden units of every layer, at least one (HeteroFL: Diao et al. 2021,
  * arXiv:2010.01264, section 3). Which axes of which tensors shrink together follows from the graph, as for alignment.
- * Without HeteroFL's scaler: activations of a slice are what its weights give.
+ * HeteroFL's scaler, which divides a slice's activations by its width while it is trained, is left out.
  * @param sample shape of one sample.
  * @throws RangeError for a width that is not a multiple of 1/16 below 1; ModelError for a model without hidden units that can be left out.
  */

@@ -109,7 +109,7 @@ export const crossEntropy = classLoss('cross-entropy', {
   },
 });
 
-/** L = sum_i s_i (1 - p_iy^q) / q, dL/dz = s p_y^q (p - t) (Zhang and Sabuncu 2018, arXiv:1805.07836, equation 6). */
+/** L = sum_i s_i (1 - p_iy^q) / q, dL/dz = s p_y^q (p - t) (Zhang and Sabuncu 2018, arXiv:1805.07836). */
 export const generalizedCrossEntropy = classLoss('generalized-cross-entropy', {
   about: 'class indices of which some are wrong: `q` from 0 (cross-entropy) to 1 (mean absolute error)',
   emit(b, { share, oneHot, logProbability, probability }, { q = 0.7 }) {

@@ -40,7 +40,7 @@ export async function probeModel(model: ModelProto, inputName: string, inputShap
   const feeds = { [inputName]: floatTensorOf(new Float32Array(product(inputShape)), inputShape) };
   const sizes = await runOnce(
     model,
-    // In this order ONNX Runtime asks for each shape as soon as it can, and lets go of the tensor.
+    // With the last one first, ONNX Runtime reads each shape as soon as its tensor is there, and then frees the tensor.
     [...names].reverse().map((name) => makeNode('Shape', [name], [SHAPE_PREFIX + name])),
     feeds,
   );
@@ -78,7 +78,7 @@ async function runOnce(
   const names = outputs.map((o) => (typeof o === 'string' ? o : (o.output[0] ?? '')));
   const output = names.map((name) => create(ValueInfoProtoSchema, { name }));
   const probe = { ...model, graph: { ...graph, node: [...graph.node, ...added], output, valueInfo: [] } };
-  // Its memory goes back when the session does, and is not kept for a next run.
+  // Without the arena the memory of this one run is given back with the session.
   const session = await openSession(serializeModel(probe), 1, 'the model', { enableCpuMemArena: false });
   try {
     return { ...(await session.run(feeds)) };

@@ -18,7 +18,7 @@ export async function openSession(
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       executionMode: 'sequential',
-      // One planned block for a whole run saved no time, and cost up to 1.8x the memory (docs/decisions.md).
+      // With it, ONNX Runtime plans one block of memory for a whole run: no faster, and up to 1.8x the memory (docs/decisions.md).
       enableMemPattern: false,
       graphOptimizationLevel: 'all',
       logSeverityLevel: 3,

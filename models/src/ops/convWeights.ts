@@ -42,7 +42,7 @@ export function weightGradient(
     return fromPhases(b, weightGradient(b, blocks, dy, shape, sy, own, 1), outputs, channels, win);
   }
   if (taps > MOST_TAPS || (strided && taps > 1)) return asConvolution(b, x, dy, sx, sy, win, group);
-  // A product for each sample writes a kernel for each: more than turning x and dy around where there are few positions.
+  // A product for each sample writes a kernel's gradient for each: where there are few positions, that is more to write than x and dy turned around.
   const light = channels * outputs <= (channels + outputs) * product(sy.slice(2));
   const together = channels <= FEW_CHANNELS || (taps === 1 && light);
   return together ? allTaps(b, x, dy, sx, sy, win) : eachTap(b, x, dy, sx, sy, win);

@@ -95,7 +95,7 @@ function pooled(node: NodeProto, x: Tensor, ctx: TfContext, pool: 'maxPool' | 'a
   return { y: tf.reshape(channelsFirst(tf, y), sy), sy, own };
 }
 
-/** Lower than any activation, and finite: the padding must win nowhere. */
+/** Stands in the padding of a maximum: finite, and lower than any activation, so that it is never the largest. */
 const LOWEST = -3.4e38;
 
 const averagePoolKernel: TfOp = (node, inputs, ctx) => {

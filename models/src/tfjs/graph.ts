@@ -40,7 +40,7 @@ export class TfjsGraph {
     { graph, free }: { readonly graph: Graph; readonly free: ReadonlySet<string> },
   ) {
     this.#free = free;
-    // What only sizes and axes are made of has been worked out by the probing run.
+    // Nodes that only work out sizes and axes are left out: the probing run has their values.
     this.#nodes = graph.node.filter((n) => n.output.some((o) => o !== '' && probe.ints(o) === undefined));
     for (const node of this.#nodes) kernelOf(node);
     for (const t of graph.initializer) {
