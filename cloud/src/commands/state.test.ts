@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { pack, unpack } from '@ecavg/protocol';
+import { pack, sha256Hex, unpack } from '@ecavg/protocol';
 import { checkDataFolder, createLogger, NewerFormatError, openDataFolder, stateKinds } from '@ecavg/runtime';
 import { ClassicLevel } from 'classic-level';
 import { EdgeKeys } from '../fleet/edgeKeys.js';
@@ -147,7 +147,8 @@ describe('files of release 0.1.0, which carried no number', () => {
 
   test('what a region carries on to the cloud, its outbox and the round that it settled', async () => {
     const carried = Float32Array.of(1, -2, 3);
-    const entry = { id: 'x', round: 4, base: 'b', blob: Uint8Array.of(1, 2) };
+    const blob = Uint8Array.of(1, 2);
+    const entry = { id: sha256Hex(blob), round: 4, base: 'b', blob };
     const folder = folderOf({
       'upstream/residual': new Uint8Array(carried.buffer),
       'upstream/settled': '3',

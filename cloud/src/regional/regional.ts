@@ -39,7 +39,7 @@ export async function startRegional(config: RegionalConfig, log: Logger): Promis
     config,
     identity,
     rounds: await RoundStore.open(join(dataDir, 'rounds', model.id)),
-    upstream: await UpstreamStore.open(folder),
+    upstream: await UpstreamStore.open(folder, (err) => log.error({ err }, 'a file was damaged and counts as none')),
     blobs: new BlobStore(join(folder, 'blobs')),
     log,
   });

@@ -1,5 +1,16 @@
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type OutboxEntry, type OutboxStore, type Outcome, StateFile, StateFormat, unchanged } from '@ecavg/runtime';
+import { sha256Hex } from '@ecavg/protocol';
+import {
+  type OnDamage,
+  type OutboxEntry,
+  type OutboxStore,
+  type Outcome,
+  opaqueState,
+  StateFile,
+  StateFormat,
+  unchanged,
+} from '@ecavg/runtime';
 import { z } from 'zod';
 
 const bytes = z.custom<Uint8Array>((v) => v instanceof Uint8Array);
@@ -51,6 +62,14 @@ const residualFormat = new StateFormat({
   migrations: { 0: unchanged },
 });
 
+opaqueState({
+  kind: 'damaged regional outbox',
+  at: { region: 'upstream/outbox.damaged' },
+  holds: 'an outbox that could not be read, set aside',
+  told: 'nothing: it is damaged',
+  removed: 'safe',
+});
+
 const toBytes = (v: Float32Array): Uint8Array => new Uint8Array(v.buffer, v.byteOffset, v.byteLength);
 const toFloats = (v: Uint8Array): Float32Array => new Float32Array(new Uint8Array(v).buffer);
 
@@ -69,16 +88,20 @@ export class UpstreamStore implements OutboxStore<PartialAggregate> {
   readonly #residual: StateFile<{ values: Uint8Array }>;
   #settledRound = 0;
 
-  private constructor(folder: string) {
+  private constructor(
+    folder: string,
+    private readonly damaged: OnDamage,
+  ) {
     this.#outbox = new StateFile(join(folder, 'outbox'), outboxFormat);
     this.#settled = new StateFile(join(folder, 'settled'), settledFormat);
     this.#residual = new StateFile(join(folder, 'residual'), residualFormat);
   }
 
-  static async open(folder: string): Promise<UpstreamStore> {
-    const store = new UpstreamStore(folder);
+  /** @param damaged is told of files that can't be read: they count as none. Default: it throws. */
+  static async open(folder: string, damaged: OnDamage = fail): Promise<UpstreamStore> {
+    const store = new UpstreamStore(folder, damaged);
     // Damaged: a round that is over may be answered once more, and the cloud says so.
-    store.#settledRound = (await store.#settled.read(() => undefined))?.round ?? 0;
+    store.#settledRound = (await store.#settled.read(damaged))?.round ?? 0;
     return store;
   }
 
@@ -87,8 +110,19 @@ export class UpstreamStore implements OutboxStore<PartialAggregate> {
     return this.#settledRound;
   }
 
+  /** A damaged one is set aside as `outbox.damaged`. */
   async load(): Promise<PartialAggregate | undefined> {
-    const found = await this.#outbox.read();
+    let why: Error | undefined;
+    const found = await this.#outbox.read((error) => {
+      why = error;
+    });
+    const { path } = this.#outbox;
+    if (found && sha256Hex(found.blob) !== found.id) why = new Error(`${path} holds another update than was stored`);
+    if (why) {
+      await rename(path, `${path}.damaged`);
+      this.damaged(why);
+      return undefined;
+    }
     if (!found) return undefined;
     const { wanted, left, ...entry } = found;
     return { ...entry, ...(wanted && { wanted: toFloats(wanted) }), ...(left && { left: toFloats(left) }) };
@@ -109,10 +143,14 @@ export class UpstreamStore implements OutboxStore<PartialAggregate> {
 
   /** What the next partial aggregate carries on, for a model of `length` values; undefined where nothing. */
   async residual(length: number): Promise<Float32Array | undefined> {
-    const kept = await this.#residual.read();
+    const kept = await this.#residual.read(this.damaged);
     return kept?.values.length === length * 4 ? toFloats(kept.values) : undefined;
   }
 }
+
+const fail = (error: Error): never => {
+  throw error;
+};
 
 /** What an entry leaves behind. */
 const CARRIED: Readonly<Record<Outcome, (entry: PartialAggregate) => Float32Array | undefined>> = {
