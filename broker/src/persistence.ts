@@ -29,7 +29,7 @@ opaqueState({
   kind: 'sessions and messages',
   at: { broker: ['CURRENT', 'LOCK', 'LOG', 'LOG.old', 'MANIFEST-{n}', '{n}.ldb', '{n}.log'] },
   holds: 'sessions, subscriptions, retained and queued messages (persistence.kind: disk)',
-  told: "LevelDB's own; of what is in it, ecavg.json beside it",
+  told: "LevelDB's own; of what is in it, `ecavg.json` beside it",
   removed: 'retained messages come again from the cloud; messages that waited for a gateway are lost',
 });
 

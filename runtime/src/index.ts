@@ -59,5 +59,5 @@ export { nextSession } from './session.js';
 export { SOFTWARE } from './software.js';
 export { type OnDamage, StateFile } from './stateFile.js';
 export { NewerFormatError, StateFormat, unchanged } from './stateFormat.js';
-export { DATA_ROLES, type DataRole, fits, opaqueState, stateKinds } from './stateKinds.js';
+export { DATA_ROLES, type DataRole, fits, opaqueState, type StateKind, stateKinds } from './stateKinds.js';
 export { WatchedFile } from './watchedFile.js';

@@ -94,6 +94,10 @@ export class StateFormat<T extends object> {
     return this.about.format;
   }
 
+  get encoding(): string {
+    return this.about.encoding;
+  }
+
   get mode(): number | undefined {
     return this.about.mode;
   }

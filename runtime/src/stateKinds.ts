@@ -30,6 +30,7 @@ export interface OpaqueAbout extends StateAbout {
 export interface Format {
   readonly number: number;
   readonly mode: number | undefined;
+  readonly encoding: string;
   readonly formatInHead: boolean;
   formatsOf(bytes: Uint8Array): number[];
   refuseNewer(bytes: Uint8Array, path: string): void;

@@ -31,7 +31,7 @@ const keyFormat = new StateFormat({
 const tokenFormat = new StateFormat({
   kind: 'enrolment token',
   shared: true,
-  at: { cloud: '[fleets/{fleet}/]keys/tokens/{hash}.json', region: 'keys/tokens/{hash}.json' },
+  at: { cloud: '[fleets/{fleet}/]keys/tokens/{hash}.json' },
   holds: 'a one-time token that was not used yet: its hash, for whom, until when',
   removed: 'safe: that token is good for nothing any more',
   format: 1,

@@ -27,7 +27,7 @@ opaqueState({
     cloud: ['CURRENT', 'LOCK', 'LOG', 'LOG.old', 'MANIFEST-{n}', '{n}.ldb', '{n}.log'].map((n) => `telemetry/${n}`),
   },
   holds: 'the newest points of each measurement',
-  told: `LevelDB's own; of what is in it, the key ${FORMAT_KEY}`,
+  told: `LevelDB's own; of what is in it, the key \`${FORMAT_KEY}\``,
   removed: 'safe: figures of before are gone',
 });
 

@@ -53,7 +53,7 @@ opaqueState({
   at: { edge: 'samples/source-{i}.json' },
   holds: 'of a CSV source: how many bytes of each file were dealt with',
   told: '`format` in it, by the kind of the source',
-  removed: 'files are read once more, and their windows stand twice in the store',
+  removed: 'files are read once more, and their windows may stand twice in the store',
 });
 
 /**
