@@ -9,6 +9,7 @@ import { pack, unpack } from '@ecavg/protocol';
 import { connectAsync } from 'mqtt';
 import { ECAVG } from './harness.js';
 import { outboxId } from './outbox.js';
+import { paced } from './pace.js';
 import { RELEASE, ReleaseFleet } from './releaseFleet.js';
 
 const run = promisify(execFile);
@@ -146,7 +147,9 @@ async function cloudHolds(fleet: ReleaseFleet, url: string): Promise<void> {
   }
 }
 
-test('data folders of release 0.1.0 open: the fleet goes on where it was killed', { timeout: 400_000 }, async () => {
+test('data folders of release 0.1.0 open: the fleet goes on where it was killed', {
+  timeout: paced(200_000),
+}, async () => {
   const fleet = new ReleaseFleet();
   try {
     const broker = await fleet.start('broker');

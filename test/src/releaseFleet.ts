@@ -6,6 +6,7 @@ import { type DataRole, fits, openDataFolder, stateKinds } from '@ecavg/runtime'
 import { type Child, Processes } from 'ecavg';
 import { parse, stringify } from 'yaml';
 import { changed, ECAVG } from './harness.js';
+import { paced } from './pace.js';
 // What they write is known once their code is loaded.
 import '@ecavg/broker';
 import '@ecavg/cloud';
@@ -98,7 +99,7 @@ export class ReleaseFleet {
 
   /** Waits until a daemon's log has a line like this. */
   async logged(name: string, line: RegExp): Promise<void> {
-    await changed(join(this.root, 'logs', `${name}.log`), () => line.test(this.log(name)), 90_000);
+    await changed(join(this.root, 'logs', `${name}.log`), () => line.test(this.log(name)), paced(90_000));
   }
 
   /** What is wrong with the files of all data folders: none may be of no kind, or of another format than today's. */
