@@ -86,14 +86,14 @@ export class Topics {
   }
 }
 
+/** Kinds of messages below an edge, and those whose topic names a model too. */
+const OF_EDGE = ['status', 'metrics', 'enrol'] as const;
+const OF_MODEL = ['update', 'share', 'receipt'] as const;
+
 /** What a topic below an edge says: whose it is, of which model, and what kind of message it carries. */
 export type EdgeTopic =
-  | { kind: 'status'; edge: string }
-  | { kind: 'metrics'; edge: string }
-  | { kind: 'enrol'; edge: string }
-  | { kind: 'update'; edge: string; model: string }
-  | { kind: 'share'; edge: string; model: string }
-  | { kind: 'receipt'; edge: string; model: string };
+  | { kind: (typeof OF_EDGE)[number]; edge: string }
+  | { kind: (typeof OF_MODEL)[number]; edge: string; model: string };
 
 /**
  * Parses a topic below `{base}/edge/`.
@@ -107,13 +107,15 @@ export function parseEdgeTopic(topics: Topics, topic: string): EdgeTopic {
   const levels = topic.slice(prefix.length).split('/');
   const edge = identifier(levels[0] ?? '', 'edge');
   const [, kind, model] = levels;
-  if (levels.length === 2 && (kind === 'status' || kind === 'metrics' || kind === 'enrol')) return { kind, edge };
-  if (levels.length === 3 && (kind === 'update' || kind === 'receipt' || kind === 'share')) {
-    return { kind, edge, model: identifier(model ?? '', 'model') };
-  }
+  const ofEdge = levels.length === 2 ? OF_EDGE.find((k) => k === kind) : undefined;
+  if (ofEdge) return { kind: ofEdge, edge };
+  const ofModel = levels.length === 3 ? OF_MODEL.find((k) => k === kind) : undefined;
+  if (ofModel) return { kind: ofModel, edge, model: identifier(model ?? '', 'model') };
+  const last = OF_MODEL.length - 1;
+  const known = [...OF_EDGE, ...OF_MODEL.slice(0, last).map((k) => `${k}/{model}`)];
   throw new ProtocolError(
     'unknown-topic',
-    `no topic ${JSON.stringify(levels.slice(1).join('/').slice(0, 200))} below an edge: expected status, metrics, enrol, update/{model}, share/{model} or receipt/{model}`,
+    `no topic ${JSON.stringify(levels.slice(1).join('/').slice(0, 200))} below an edge: expected ${known.join(', ')} or ${OF_MODEL[last]}/{model}`,
   );
 }
 
