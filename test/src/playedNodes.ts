@@ -19,6 +19,7 @@ import {
   type UpdateHeader,
 } from '@ecavg/protocol';
 import mqtt, { type MqttClient } from 'mqtt';
+import { paced } from './pace.js';
 
 const CHUNK_BYTES = 48 * 1024;
 
@@ -58,7 +59,7 @@ export class PlayedNode {
   }
 
   /** Resolves with the first message on a topic that `find` makes something of. */
-  async until<T>(topic: string, find: (payload: Uint8Array) => T | undefined, ms = 60_000): Promise<T> {
+  async until<T>(topic: string, find: (payload: Uint8Array) => T | undefined, ms = paced(60_000)): Promise<T> {
     return new Promise<T>((done, fail) => {
       const end = (): void => {
         clearTimeout(limit);

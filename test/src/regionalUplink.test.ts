@@ -6,9 +6,10 @@ import { type Artifact, prepareArtifact, Random, updateArtifact, zooModel } from
 import { codec, decodeMessage, type Manifest, PRESETS, sha256Hex, unpack } from '@ecavg/protocol';
 import type { Child } from 'ecavg';
 import { changed, FLEET, kill, MODEL, type TestFleet, withFleet } from './harness.js';
+import { paced } from './pace.js';
 import { type Came, PlayedNode } from './playedNodes.js';
 
-const LIMIT = { timeout: 120_000 };
+const LIMIT = { timeout: paced(120_000) };
 const REGION = 'north';
 const EDGE = 'edge-0';
 
