@@ -10,7 +10,7 @@ import { limitPackets } from './packetLimit.js';
 import { openBackend } from './persistence.js';
 import { Quota } from './quota.js';
 import { Bucket } from './rate.js';
-import { watchFiles } from './reload.js';
+import { type WatchedFiles, watchFiles } from './reload.js';
 import { Sessions } from './sessions.js';
 import { EMITTER_CONCURRENCY } from './storeFirst.js';
 import { publishSys } from './sys.js';
@@ -69,27 +69,29 @@ export async function startBroker(config: BrokerDaemonConfig, log: Logger): Prom
     aedes.handle(conn);
   };
   const listeners = await openListeners(config, accept, log);
-  const { certificates } = config;
-  const endWatch = watchFiles(
-    {
-      users: users && [users.path],
-      certificates: certificates && [
-        certificates.certFile,
-        certificates.keyFile,
-        ...(certificates.clientCaFile ? [certificates.clientCaFile] : []),
-      ],
-    },
-    async (what) => {
-      if (what === 'users' && users) {
+  const watched: WatchedFiles[] = [];
+  if (users)
+    watched.push({
+      what: 'users',
+      files: [users.path],
+      async read() {
         await users.reload();
         sessions.recheck(clients);
-      } else if (certificates) {
+      },
+    });
+  const { certificates } = config;
+  if (certificates) {
+    const { certFile, keyFile, clientCaFile } = certificates;
+    watched.push({
+      what: 'certificates',
+      files: [certFile, keyFile, ...(clientCaFile ? [clientCaFile] : [])],
+      async read() {
         const files = readTlsFiles(certificates);
         for (const l of listeners) l.renew?.(files);
-      }
-    },
-    log,
-  );
+      },
+    });
+  }
+  const endWatch = watchFiles(watched, log);
   const endSys = publishSys(aedes, counters, config.sysSeconds);
   const metrics = config.metrics && (await startMetrics(config.metrics, counters.registry));
   const [first] = listeners;

@@ -1,13 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { ConfigError, opaqueState, openDataFolder, readSecret } from '@ecavg/runtime';
-import memory from 'aedes-persistence';
-import levelPersistence from 'aedes-persistence-level';
-import redisPersistence from 'aedes-persistence-redis';
-import { ClassicLevel } from 'classic-level';
 import type { AsyncPersistence } from 'ecavg-persistence';
-import { Redis } from 'ioredis';
-import mqemitterRedis from 'mqemitter-redis';
+import type { Redis } from 'ioredis';
 import type { BrokerDaemonConfig } from './config.js';
 
 /** Where sessions, retained and queued messages are, and how nodes tell each other of messages. */
@@ -20,10 +15,21 @@ export interface Backend {
 
 /** @throws ConfigError where the folder is in use or Redis is not there. */
 export async function openBackend({ persistence }: Pick<BrokerDaemonConfig, 'persistence'>): Promise<Backend> {
-  if (persistence.kind === 'disk') return onDisk(persistence.dataDir ?? '');
-  if (persistence.kind === 'redis') return inRedis(persistence);
-  return { persistence: memory(), mq: undefined, close: async () => undefined };
+  return BACKENDS[persistence.kind](persistence);
 }
+
+type Settings = BrokerDaemonConfig['persistence'];
+
+/** What each kind needs is loaded where it is used. */
+const BACKENDS: Readonly<Record<Settings['kind'], (settings: Settings) => Promise<Backend>>> = {
+  memory: async () => ({
+    persistence: (await import('aedes-persistence')).default(),
+    mq: undefined,
+    close: async () => undefined,
+  }),
+  disk: ({ dataDir = '' }) => onDisk(dataDir),
+  redis: inRedis,
+};
 
 opaqueState({
   kind: 'sessions and messages',
@@ -36,6 +42,10 @@ opaqueState({
 async function onDisk(folder: string): Promise<Backend> {
   await mkdir(folder, { recursive: true });
   await openDataFolder(folder, 'broker');
+  const [{ ClassicLevel }, { default: levelPersistence }] = await Promise.all([
+    import('classic-level'),
+    import('aedes-persistence-level'),
+  ]);
   const db = new ClassicLevel<string, Buffer>(folder, { valueEncoding: 'buffer' });
   try {
     await db.open();
@@ -115,7 +125,12 @@ function oneByOne(persistence: AsyncPersistence): AsyncPersistence {
   return persistence;
 }
 
-async function inRedis({ redisUrl = '', redisPasswordFile }: BrokerDaemonConfig['persistence']): Promise<Backend> {
+async function inRedis({ redisUrl = '', redisPasswordFile }: Settings): Promise<Backend> {
+  const [{ Redis }, { default: redisPersistence }, { default: mqemitterRedis }] = await Promise.all([
+    import('ioredis'),
+    import('aedes-persistence-redis'),
+    import('mqemitter-redis'),
+  ]);
   const options = {
     ...(redisPasswordFile && { password: readSecret(redisPasswordFile) }),
     maxRetriesPerRequest: null,

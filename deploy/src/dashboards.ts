@@ -42,26 +42,46 @@ export class InfluxQuery implements Builder<Dataquery> {
 
 const LETTERS = 'ABCDEFGH';
 
+interface PanelKind {
+  make(): StatBuilder | TableBuilder | TimeseriesBuilder;
+  readonly height: number;
+  /** Columns of 24, where the panel says none. */
+  readonly span: number;
+  readonly format: 'time_series' | 'table';
+}
+
+const KINDS: Readonly<Record<Panel['kind'], PanelKind>> = {
+  stat: {
+    make: () =>
+      new StatBuilder()
+        .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']))
+        .graphMode(BigValueGraphMode.None),
+    height: 4,
+    span: 6,
+    format: 'time_series',
+  },
+  table: { make: () => new TableBuilder(), height: 8, span: 12, format: 'table' },
+  timeseries: {
+    make: () => new TimeseriesBuilder().spanNulls(true),
+    height: 8,
+    span: 12,
+    format: 'time_series',
+  },
+};
+
 function panel({ kind, title, description, unit, min, max, width, queries }: Panel) {
-  const builder =
-    kind === 'stat'
-      ? new StatBuilder()
-          .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']))
-          .graphMode(BigValueGraphMode.None)
-      : kind === 'table'
-        ? new TableBuilder()
-        : new TimeseriesBuilder().spanNulls(true);
+  const { make, height, span, format } = KINDS[kind];
+  const builder = make();
   builder
     .title(title)
     .datasource(SOURCE)
-    .height(kind === 'stat' ? 4 : 8)
-    .span(width ?? (kind === 'stat' ? 6 : 12));
+    .height(height)
+    .span(width ?? span);
   if (description !== undefined) builder.description(description);
   if (unit !== undefined) builder.unit(unit);
   if (min !== undefined) builder.min(min);
   if (max !== undefined) builder.max(max);
-  for (const [i, query] of queries.entries())
-    builder.withTarget(new InfluxQuery(query, LETTERS[i] ?? 'A', kind === 'table' ? 'table' : 'time_series'));
+  for (const [i, query] of queries.entries()) builder.withTarget(new InfluxQuery(query, LETTERS[i] ?? 'A', format));
   return builder;
 }
 
