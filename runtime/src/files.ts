@@ -1,6 +1,5 @@
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { z } from 'zod';
 
 let sequence = 0;
 
@@ -70,17 +69,6 @@ export async function listFolder(folder: string): Promise<string[]> {
   }
   for (const name of names.filter((n) => n.endsWith('.tmp'))) await rm(join(folder, name), { force: true });
   return names.filter((n) => !n.endsWith('.tmp')).sort();
-}
-
-/** A JSON file that the schema allows, or undefined where there is none; the error names the file. */
-export async function readJson<T extends z.ZodType>(path: string, schema: T): Promise<z.output<T> | undefined> {
-  const bytes = await readIfThere(path);
-  if (!bytes) return undefined;
-  try {
-    return schema.parse(JSON.parse(bytes.toString('utf8')));
-  } catch (cause) {
-    throw new Error(`${path} is damaged: restore it from a backup, or move it away to start anew`, { cause });
-  }
 }
 
 /** What tells that a file was changed since it was read: its time, size and inode; `none` where there is no file. */

@@ -12,7 +12,7 @@ export {
   extensionsSchema,
   loadExtensions,
 } from './extensions.js';
-export { listFolder, readIfThere, readJson, readOrCreate, writeDurable } from './files.js';
+export { listFolder, readIfThere, readOrCreate, writeDurable } from './files.js';
 export { Flow, type FlowLimits } from './flow.js';
 export { BlobStore } from './follower/blobStore.js';
 export { Downloader } from './follower/download.js';

@@ -48,8 +48,8 @@ export class EmbeddedTelemetry implements TelemetrySink {
     const db = new ClassicLevel<string, Point>(folder, { valueEncoding: 'json' });
     await db.open();
     try {
-      storeFormat.parse(await db.get<string, unknown>(FORMAT_KEY, {}), folder);
-      await db.put<string, object>(FORMAT_KEY, storeFormat.stamp({}), {});
+      const { format } = storeFormat.parse(await db.get<string, unknown>(FORMAT_KEY, {}), folder);
+      if (format < storeFormat.number) await db.put<string, object>(FORMAT_KEY, storeFormat.stamp({}), {});
     } catch (error) {
       await db.close();
       throw error;
