@@ -1,3 +1,4 @@
+import { SOFTWARE } from '@ecavg/runtime';
 import type { Aedes } from 'aedes';
 import type { Counters } from './counters.js';
 
@@ -19,7 +20,7 @@ export function publishSys(aedes: Aedes, counters: Counters, seconds: number): (
     );
   const all = (): void => {
     const { totals } = counters;
-    say('version', 'ecavg 0.1.0 (Aedes)');
+    say('version', `${SOFTWARE} (Aedes)`);
     say('uptime', Math.round((Date.now() - began) / 1000));
     say('clients/connected', aedes.connectedClients);
     say('messages/received', totals.messagesReceived);
