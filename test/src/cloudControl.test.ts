@@ -99,15 +99,22 @@ describe('a version on trial', () => {
   test('edges that lose by it send it back: withdrawn, also across kill -9 of the cloud in the middle', () =>
     withFleet(3, async (fleet) => {
       await fleet.broker();
-      // Nobody can gain this much: every trial fails.
-      const strict = { share: 0.34, waitSeconds: 30, minReports: 2 };
-      const settings = { rounds: { count: 1 }, canary: { ...strict, waitSeconds: 60 } };
+      // One edge of three tries it, two reports are wanted: at the end of the wait it is withdrawn.
+      const settings = {
+        rounds: { count: 1 },
+        // Long enough to stop the edges before there is a version to try.
+        fineTune: { epochs: 100 },
+        canary: { share: 0.34, waitSeconds: 15, minReports: 2 },
+      };
       const { events, child } = await fleet.cloud(settings);
-      await startEdges(fleet, 3);
+      const edges = await startEdges(fleet, 3);
+      for (const edge of ['edge-0', 'edge-1', 'edge-2']) await events.until('accepted', (d) => d.edge === edge);
+      // Its report is to meet the cloud that comes back: what one has heard is lost with it.
+      for (const { process } of edges) process.kill('SIGSTOP');
       await events.until('canary-started');
       await kill(child);
-      // One edge of three tries it, two reports are wanted: at the end of the wait it is withdrawn.
-      const again = await fleet.cloud({ ...settings, canary: { ...strict, waitSeconds: 3 } });
+      for (const { process } of edges) process.kill('SIGCONT');
+      const again = await fleet.cloud(settings);
       const { data } = await again.events.until('canary-decided');
       assert.equal(data.promoted, false);
       assert.match(String(data.reason), /1 of the 2 reports/);
