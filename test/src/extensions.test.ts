@@ -76,6 +76,28 @@ describe('a wrong extension is one sentence and exit code 2', () => {
   });
 });
 
+test('a wrong source or transform likewise', () => {
+  const shape: [string, RegExp][] = [
+    ['sources: { csv: { about: "x", make() {} } }', /source "csv": the name is taken/],
+    ['sources: { Mine: { about: "x", make() {} } }', /source "Mine": use small letters, digits and "-"/],
+    ['sources: { mine: { make() {} } }', /source "mine"\.about: /],
+    ['sources: { mine: { about: "x" } }', /source "mine"\.make: expected a function/],
+    ['sources: { mine: { about: "x", make() {}, schema: {} } }', /source "mine"\.schema\.parse: expected a function/],
+    ['transforms: { scale: { about: "x", make() {} } }', /transform "scale": the name is taken/],
+    ['transforms: { mine: 3 }', /transform "mine": /],
+  ];
+  for (const [text, message] of shape) {
+    write('bad.mjs', `export const extension = { format: 1, ${text} };`);
+    assert.match(refused('edge', '--config', settings('./bad.mjs').edge, '--print-config'), message, text);
+  }
+  write('own.mjs', 'export const extension = { format: 1, sources: { mine: { about: "x", make() {} } } };');
+  const stream = 'stream: { channels: [{ name: a }], rateHz: 10, window: 4 }';
+  const { edge } = settings('./own.mjs', `data: { ${stream}, sources: [{ type: mine }] }\n`);
+  const { status, stderr } = ecavg('edge', '--config', edge);
+  assert.equal(status, 2, stderr);
+  assert.match(stderr, /data\.sources\.0: what source mine makes has no start/);
+});
+
 test('the transform of docs/extensions.md does what it says', () => {
   const docs = readFileSync(new URL('../../docs/extensions.md', import.meta.url), 'utf8');
   const [, text] = /```js\n(\/\/ fahrenheit\.mjs[\s\S]*?)```/.exec(docs) ?? [];

@@ -107,7 +107,7 @@ export class StreamIntake implements Intake, RecordingIntake {
     const { channel, value } = reading;
     if (!Number.isInteger(channel) || this.parts.stream.channels[channel] === undefined)
       this.bad('no-channel', `channel ${shown(channel)}`);
-    else if (typeof value !== 'number') this.bad('not-a-number', `a value that is a ${typeof value}`);
+    else if (typeof value !== 'number') this.bad('not-a-number', `the value ${shown(value)}`);
     else transforms.reading(reading, take);
   }
 
@@ -153,12 +153,10 @@ export class StreamIntake implements Intake, RecordingIntake {
 }
 
 /** What an extension said, whatever it is. */
-const shown = (what: unknown): string =>
-  typeof what === 'string'
-    ? JSON.stringify(what.slice(0, 80))
-    : typeof what === 'number'
-      ? String(what)
-      : `a ${typeof what}`;
+function shown(what: unknown): string {
+  if (typeof what === 'string') return JSON.stringify(what.slice(0, 80));
+  return typeof what === 'number' || what === null || what === undefined ? String(what) : `a ${typeof what}`;
+}
 
 /** Not every number of milliseconds is a date. */
 const timeText = (at: number): string => (Math.abs(at) <= 8.64e15 ? new Date(at).toISOString() : `${at} ms`);
