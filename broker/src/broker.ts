@@ -23,7 +23,10 @@ const PACKET_HEAD = 64 * 1024 + 16;
 export async function startBroker(config: BrokerDaemonConfig, log: Logger): Promise<Service> {
   const users = config.usersFile === undefined ? undefined : await Users.open(config.usersFile);
   if (users && Object.keys(users.file.users).length === 0)
-    throw new ConfigError(`usersFile ${users.path} has no users: add one with "ecavg broker user add"`);
+    throw new ConfigError(
+      'ECAVG_BROKER_USERS',
+      `usersFile ${users.path} has no users: add one with "ecavg broker user add"`,
+    );
   const backend = await openBackend(config);
   const quota = Quota.over(backend.persistence, config.limits);
   const clients = new Set<Client>();

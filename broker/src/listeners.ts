@@ -4,6 +4,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
+import { CodedError } from '@ecavg/protocol/errors';
 import { ConfigError, type Logger } from '@ecavg/runtime';
 import { createWebSocketStream, WebSocketServer } from 'ws';
 import type { BrokerDaemonConfig } from './config.js';
@@ -42,9 +43,13 @@ export function readTlsFiles({
       return readFileSync(file);
     } catch (cause) {
       const { code } = cause as NodeJS.ErrnoException;
-      throw new ConfigError(`certificates.${field} ${file} can't be read (${code}): "ecavg broker init" makes one`, {
-        cause,
-      });
+      throw new ConfigError(
+        'ECAVG_SECRET_FILE',
+        `certificates.${field} ${file} can't be read (${code}): "ecavg broker init" makes one`,
+        {
+          cause,
+        },
+      );
     }
   };
   return {
@@ -112,7 +117,11 @@ async function listen(
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) =>
       reject(
-        new Error(`can't listen on ${host}:${port} for ${name} (${(cause as NodeJS.ErrnoException).code})`, { cause }),
+        new CodedError(
+          'ECAVG_BROKER_LISTEN',
+          `can't listen on ${host}:${port} for ${name} (${(cause as NodeJS.ErrnoException).code})`,
+          { cause },
+        ),
       ),
     );
     server.listen(port, host, resolve);

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { CodedError } from '@ecavg/protocol/errors';
 
 /**
  * Watches the fixed headers of what a client sends, and throws as soon as one announces a packet over the limit:
@@ -26,12 +27,15 @@ export class PacketLimit {
         at++;
       } else {
         const byte = bytes[at++] as number;
-        if (this.#shift > 21) throw new Error('a packet length of more than four bytes');
+        if (this.#shift > 21) throw new CodedError('ECAVG_BROKER_PACKET', 'a packet length of more than four bytes');
         this.#length += (byte & 127) * 2 ** this.#shift;
         this.#shift += 7;
         if (byte & 128) continue;
         if (this.#length > this.maxBytes)
-          throw new Error(`a packet of ${this.#length} bytes; the limit is ${this.maxBytes}`);
+          throw new CodedError(
+            'ECAVG_BROKER_PACKET',
+            `a packet of ${this.#length} bytes; the limit is ${this.maxBytes}`,
+          );
         this.#left = this.#length;
         this.#length = -1;
       }

@@ -52,6 +52,7 @@ async function onDisk(folder: string): Promise<Backend> {
   } catch (cause) {
     const why = (cause as { cause?: Error }).cause?.message ?? (cause as Error).message;
     throw new ConfigError(
+      'ECAVG_BROKER_PERSISTENCE',
       `persistence.dataDir ${folder} can't be opened (${why}): is another broker using it? If it is damaged, move it away; retained messages come again from the cloud`,
       { cause },
     );
@@ -142,7 +143,11 @@ async function inRedis({ redisUrl = '', redisPasswordFile }: Settings): Promise<
     await probe.connect();
     await probe.ping();
   } catch (cause) {
-    throw new ConfigError(`persistence.redisUrl ${redisUrl} does not answer (${(cause as Error).message})`, { cause });
+    throw new ConfigError(
+      'ECAVG_BROKER_PERSISTENCE',
+      `persistence.redisUrl ${redisUrl} does not answer (${(cause as Error).message})`,
+      { cause },
+    );
   } finally {
     probe.disconnect();
   }

@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
+import { CodedError } from '@ecavg/protocol/errors';
 import type { Logger } from '@ecavg/runtime';
 import type { Aedes, Client } from 'aedes';
 import { mayPublish, maySubscribe, ROLES, type Role, rightsOf } from './acl.js';
@@ -57,12 +58,15 @@ export class Sessions {
       this.#authenticate(client, username, password).then(
         (problem) => {
           if (!problem) return done(null, true);
-          const error = Object.assign(new Error(problem.why), { returnCode: problem.code });
+          const error = Object.assign(new CodedError('ECAVG_BROKER_ACCESS', problem.why), { returnCode: problem.code });
           done(error, false);
         },
         (error: unknown) => {
           this.parts.log.error({ err: error }, 'could not check a password');
-          done(Object.assign(new Error('server unavailable'), { returnCode: UNAVAILABLE }), false);
+          done(
+            Object.assign(new CodedError('ECAVG_BROKER_PACKET', 'server unavailable'), { returnCode: UNAVAILABLE }),
+            false,
+          );
         },
       );
     };
@@ -71,7 +75,7 @@ export class Sessions {
       if (problem) {
         this.parts.counters.refused('publish');
         this.parts.log.warn({ client: client?.id, topic: packet.topic.slice(0, 200), why: problem }, 'publish refused');
-        return done(new Error(problem));
+        return done(new CodedError('ECAVG_BROKER_PACKET', problem));
       }
       if (!client) return done(null);
       this.parts.counters.received(packet.payload.length);

@@ -21,6 +21,7 @@ const read = async (folder: string, name: string): Promise<Pair> => {
     };
   } catch (cause) {
     throw new ConfigError(
+      'ECAVG_SECRET_FILE',
       `${folder} has no ${name}.crt and ${name}.key: make them with "ecavg broker init --dir ${folder}"`,
       {
         cause,
@@ -48,7 +49,7 @@ export interface Setup {
 export async function setUp(folder: string, hosts: readonly string[], user: string): Promise<Setup> {
   const configFile = join(folder, FILES.config);
   if (await readIfThere(configFile))
-    throw new ConfigError(`${configFile} is there already: remove it, or take another --dir`);
+    throw new ConfigError('ECAVG_FILE', `${configFile} is there already: remove it, or take another --dir`);
   await mkdir(folder, { recursive: true });
   const { makeAuthority, makeCertificate } = await certificates();
   const known = await readIfThere(join(folder, `${FILES.ca}.crt`));

@@ -29,13 +29,17 @@ async function usersOf(command: Command): Promise<{ users: Users; flags: Flags }
     env: { prefix: 'ECAVG_BROKER_', variables: process.env },
   });
   if (usersFile === undefined)
-    throw new ConfigError('the settings name no usersFile: add one, or make a whole set with "ecavg broker init"');
+    throw new ConfigError(
+      'ECAVG_BROKER_USERS',
+      'the settings name no usersFile: add one, or make a whole set with "ecavg broker init"',
+    );
   return { users: await Users.open(usersFile), flags };
 }
 
 function about(users: Users, { role = '', fleet = '*', certificate }: Flags) {
   const roles = [...Object.keys(ROLES), ...Object.keys(users.file.roles)];
-  if (!roles.includes(role)) throw new ConfigError(`no role ${JSON.stringify(role)}: there are ${roles.join(', ')}`);
+  if (!roles.includes(role))
+    throw new ConfigError('ECAVG_NOT_FOUND', `no role ${JSON.stringify(role)}: there are ${roles.join(', ')}`);
   return { role, fleet, certificate: certificate === true };
 }
 
@@ -102,7 +106,8 @@ Examples:
       .argument('<name>')
       .action(async (name: string, _: object, self: Command) => {
         const { users } = await usersOf(self);
-        if (!(await users.remove(name))) throw new ConfigError(`no user ${name}: "ecavg broker user list" lists them`);
+        if (!(await users.remove(name)))
+          throw new ConfigError('ECAVG_NOT_FOUND', `no user ${name}: "ecavg broker user list" lists them`);
         say(`${name} is removed`);
       }),
   );
@@ -113,9 +118,13 @@ function secret(file: string): string {
   try {
     return readFileSync(file, 'utf8').trim();
   } catch (cause) {
-    throw new ConfigError(`--password-file ${file} can't be read (${(cause as NodeJS.ErrnoException).code})`, {
-      cause,
-    });
+    throw new ConfigError(
+      'ECAVG_SECRET_FILE',
+      `--password-file ${file} can't be read (${(cause as NodeJS.ErrnoException).code})`,
+      {
+        cause,
+      },
+    );
   }
 }
 

@@ -80,6 +80,7 @@ export class Users {
   async set(name: string, user: User): Promise<void> {
     if (!USER.test(name))
       throw new ConfigError(
+        'ECAVG_NAME',
         `user ${JSON.stringify(name)}: use 1-64 letters, digits, "_", "-" or ".", starting with a letter or digit`,
       );
     await this.#save({ ...this.kept.value.users, [name]: user });

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { EmbeddedTelemetry } from '@ecavg/cloud';
 import { cacheDir, loadMnist, OrtTrainer, prepareArtifact, zooModel } from '@ecavg/models';
+import { CodedError } from '@ecavg/protocol/errors';
 import { createLogger, EXIT } from '@ecavg/runtime';
 import { Command } from 'commander';
 import pc from 'picocolors';
@@ -23,7 +24,7 @@ const run = promisify(execFile);
 const TFJS = `
 import('@tensorflow/tfjs-node').then(async ({ default: tf }) => {
   const y = await tf.matMul(tf.ones([2, 2]), tf.ones([2, 2])).data();
-  if (y[0] !== 2) throw new Error('wrong result');
+  if (y[0] !== 2) throw new CodedError('ECAVG_DOCTOR', 'wrong result');
   process.stdout.write(tf.version['tfjs-node'] ?? tf.version.tfjs ?? 'unknown version');
 }).catch((error) => { process.stderr.write(String(error.message)); process.exit(1); });`;
 
@@ -35,7 +36,7 @@ function checks(influxUrl: string | undefined): Check[] {
       async run() {
         const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
         if (major < 20 || (major === 20 && minor < 15))
-          throw new Error(`${process.versions.node}; 20.15 or newer is needed`);
+          throw new CodedError('ECAVG_DOCTOR', `${process.versions.node}; 20.15 or newer is needed`);
         return `${process.versions.node} on ${process.platform}-${process.arch}`;
       },
     },
@@ -58,7 +59,7 @@ function checks(influxUrl: string | undefined): Check[] {
           0.9,
         );
         await trainer.release();
-        if (!Number.isFinite(loss)) throw new Error(`a training step gave the loss ${loss}`);
+        if (!Number.isFinite(loss)) throw new CodedError('ECAVG_DOCTOR', `a training step gave the loss ${loss}`);
         const { version } = createRequire(import.meta.url)('onnxruntime-node/package.json') as { version: string };
         return `onnxruntime-node ${version}: a training step ran`;
       },
@@ -76,8 +77,9 @@ function checks(influxUrl: string | undefined): Check[] {
         } catch (error) {
           const said = (error as { stderr?: string }).stderr ?? '';
           if (said.includes('Cannot find package'))
-            throw new Error('not installed (optional): npm install @tensorflow/tfjs-node');
-          throw new Error(
+            throw new CodedError('ECAVG_DOCTOR', 'not installed (optional): npm install @tensorflow/tfjs-node');
+          throw new CodedError(
+            'ECAVG_DOCTOR',
             'installed, but its libtensorflow is not there (optional): npm rebuild @tensorflow/tfjs-node --ignore-scripts=false',
           );
         }
@@ -96,7 +98,7 @@ function checks(influxUrl: string | undefined): Check[] {
           store.write([{ measurement: 'ecavg_round', tags: {}, fields: { round: 1 }, at: Date.now() }]);
           const points = await store.query('ecavg_round', 1);
           await store.close();
-          if (points.length !== 1) throw new Error('a point that was written is not there');
+          if (points.length !== 1) throw new CodedError('ECAVG_DOCTOR', 'a point that was written is not there');
           return 'LevelDB: a point was written and read';
         } finally {
           rmSync(folder, { recursive: true, force: true });
@@ -107,9 +109,9 @@ function checks(influxUrl: string | undefined): Check[] {
       name: 'store influxdb',
       needed: influxUrl !== undefined,
       async run() {
-        if (!influxUrl) throw new Error('not asked for; name one with --influx http://HOST:8086');
+        if (!influxUrl) throw new CodedError('ECAVG_DOCTOR', 'not asked for; name one with --influx http://HOST:8086');
         const response = await fetch(new URL('/ping', influxUrl), { signal: AbortSignal.timeout(5000) });
-        if (!response.ok) throw new Error(`${influxUrl}/ping answered ${response.status}`);
+        if (!response.ok) throw new CodedError('ECAVG_DOCTOR', `${influxUrl}/ping answered ${response.status}`);
         return `${influxUrl}: version ${response.headers.get('x-influxdb-version') ?? 'unknown'}`;
       },
     },

@@ -49,14 +49,18 @@ async function readModel(file: string): Promise<ModelProto> {
   try {
     bytes = await readFile(file);
   } catch (cause) {
-    throw new ConfigError(`${file} can't be read (${(cause as NodeJS.ErrnoException).code}): check the path`, {
-      cause,
-    });
+    throw new ConfigError(
+      'ECAVG_MODEL_FILE',
+      `${file} can't be read (${(cause as NodeJS.ErrnoException).code}): check the path`,
+      {
+        cause,
+      },
+    );
   }
   try {
     return parseModel(bytes);
   } catch (cause) {
-    throw new ModelError(`${file} is ${(cause as Error).message}`, { cause });
+    throw new ModelError('ECAVG_MODEL_FILE', `${file} is ${(cause as Error).message}`, { cause });
   }
 }
 
@@ -88,7 +92,10 @@ async function prepare(file: string, flags: PrepareFlags): Promise<void> {
   const artifact = await prepareArtifact(model, options);
   const { shape } = artifact.info.output;
   if (flags.labels !== undefined && (shape.length !== 2 || shape[1] !== flags.labels)) {
-    throw new ModelError(`${file} gives [${shape.slice(1).join(', ')}] outputs a sample, not ${flags.labels} labels`);
+    throw new ModelError(
+      'ECAVG_MODEL_SHAPE',
+      `${file} gives [${shape.slice(1).join(', ')}] outputs a sample, not ${flags.labels} labels`,
+    );
   }
   const folder = flags.out ?? `${file.replace(/\.onnx$/, '')}.ecavg`;
   const manifest = await writeArtifactFolder(folder, artifact);
@@ -131,9 +138,13 @@ async function initialise(
   const { input, classes, seed, out } = flags;
   const model = zooModel(name, { input, classes, seed });
   await writeFile(out, serializeModel(model), { flag: 'wx' }).catch((cause: NodeJS.ErrnoException) => {
-    throw new ConfigError(cause.code === 'EEXIST' ? `${out} exists already: name another with --out` : cause.message, {
-      cause,
-    });
+    throw new ConfigError(
+      'ECAVG_FILE',
+      cause.code === 'EEXIST' ? `${out} exists already: name another with --out` : cause.message,
+      {
+        cause,
+      },
+    );
   });
   say(`written to ${out}; prepare it with: ecavg model prepare ${out} --loss ${ZOO[name]?.loss}`);
 }
@@ -161,6 +172,7 @@ async function readWeights(file: string, { layout }: Artifact): Promise<Float32A
   const bytes = await readFile(file);
   if (bytes.length !== layout.total * 4) {
     throw new ModelError(
+      'ECAVG_MODEL_SHAPE',
       `${file} holds ${bytes.length} bytes; this model's ${layout.total} values need ${layout.total * 4}`,
     );
   }

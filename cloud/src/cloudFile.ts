@@ -104,7 +104,10 @@ export async function readCloudFile({ config }: { readonly config?: string }): P
     extensions: CLOUD_TABLES,
   });
   if (file.role === 'regional')
-    throw new ConfigError('this is for the cloud; the settings are those of a regional aggregator');
+    throw new ConfigError(
+      'ECAVG_CONFIG_COMBINATION',
+      'this is for the cloud; the settings are those of a regional aggregator',
+    );
   await checkDataFolder(file.dataDir, 'cloud');
   return file;
 }

@@ -68,7 +68,7 @@ export async function writeArtifactFolder(folder: string, artifact: Artifact): P
     await rm(draft, { recursive: true, force: true });
     const code = (cause as NodeJS.ErrnoException).code ?? '';
     if (['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(code)) {
-      throw new ModelError(`${folder} exists already: remove it, or name another with --out`, { cause });
+      throw new ModelError('ECAVG_FILE', `${folder} exists already: remove it, or name another with --out`, { cause });
     }
     throw cause;
   }
@@ -81,7 +81,11 @@ export async function readArtifactFolder(folder: string): Promise<{ artifact: Ar
     try {
       return await readFile(join(folder, name));
     } catch (cause) {
-      throw new ModelError(`${join(folder, name)} can't be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
+      throw new ModelError(
+        'ECAVG_FILE',
+        `${join(folder, name)} can't be read (${(cause as NodeJS.ErrnoException).code})`,
+        { cause },
+      );
     }
   };
   let manifest: FolderManifest;
@@ -89,7 +93,9 @@ export async function readArtifactFolder(folder: string): Promise<{ artifact: Ar
     manifest = manifestSchema.parse(JSON.parse((await read('manifest.json')).toString('utf8')));
   } catch (cause) {
     if (cause instanceof ModelError) throw cause;
-    throw new ModelError(`${join(folder, 'manifest.json')} is no manifest of a prepared model`, { cause });
+    throw new ModelError('ECAVG_MODEL_FILE', `${join(folder, 'manifest.json')} is no manifest of a prepared model`, {
+      cause,
+    });
   }
   const [infer, train] = [await read(FILES.infer), await read(FILES.train)];
   for (const [key, bytes] of [
@@ -97,7 +103,10 @@ export async function readArtifactFolder(folder: string): Promise<{ artifact: Ar
     ['train', train],
   ] as const) {
     if (sha256Hex(bytes) !== manifest.files[key].sha256) {
-      throw new ModelError(`${join(folder, FILES[key])} is not the file that the manifest names: its sha256 differs`);
+      throw new ModelError(
+        'ECAVG_MODEL_FILE',
+        `${join(folder, FILES[key])} is not the file that the manifest names: its sha256 differs`,
+      );
     }
   }
   return { artifact: readArtifact(infer, train), manifest };

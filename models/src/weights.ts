@@ -1,4 +1,5 @@
 import type { Layout } from '@ecavg/protocol';
+import { ArgumentError } from '@ecavg/protocol/errors';
 import type { GraphProto } from './gen/onnx_pb.js';
 import { valueInfo } from './onnx/builder.js';
 import { DataType, floatData, floatTensor, ModelError, type ModelProto } from './onnx/model.js';
@@ -10,7 +11,10 @@ export function extractWeights(model: ModelProto, layout: Layout): Float32Array 
   for (const slot of layout.tensors) {
     const tensor = inits.get(slot.name);
     if (!tensor || tensor.dims.map(Number).join() !== slot.shape.join()) {
-      throw new ModelError(`the model has no tensor ${JSON.stringify(slot.name)} of shape [${slot.shape.join(', ')}]`);
+      throw new ModelError(
+        'ECAVG_MODEL_SHAPE',
+        `the model has no tensor ${JSON.stringify(slot.name)} of shape [${slot.shape.join(', ')}]`,
+      );
     }
     flat.set(floatData(tensor), slot.offset);
   }
@@ -19,7 +23,8 @@ export function extractWeights(model: ModelProto, layout: Layout): Float32Array 
 
 /** A copy of the model with other values of the layout's tensors. @param flat `layout.total` values. @throws RangeError for another number. */
 export function withWeights(model: ModelProto, layout: Layout, flat: Float32Array): ModelProto {
-  if (flat.length !== layout.total) throw new RangeError(`${flat.length} values for a layout of ${layout.total}`);
+  if (flat.length !== layout.total)
+    throw new ArgumentError('ECAVG_MODEL_SHAPE', `${flat.length} values for a layout of ${layout.total}`);
   const slots = new Map(layout.tensors.map((s) => [s.name, s]));
   const initializer = (model.graph?.initializer ?? []).map((t) => {
     const slot = slots.get(t.name);
@@ -42,6 +47,6 @@ export function withWeightInputs(model: ModelProto, layout: Layout): ModelProto 
 }
 
 function replaceGraph(model: ModelProto, parts: Partial<Pick<GraphProto, 'initializer' | 'input'>>): ModelProto {
-  if (!model.graph) throw new ModelError('the model has no graph');
+  if (!model.graph) throw new ModelError('ECAVG_MODEL_FILE', 'the model has no graph');
   return { ...model, graph: { ...model.graph, ...parts } };
 }

@@ -68,6 +68,10 @@ export const GENERAL_ERRORS = {
     cause: 'A file or folder that a command was given is not there, can not be read, or is there already.',
     mend: 'Check the path in the message.',
   },
+  ECAVG_NAME: {
+    cause: 'A name has signs that are not allowed, or is too long.',
+    mend: 'The message says which signs are.',
+  },
   ECAVG_NOT_FOUND: {
     cause: 'There is no model, version, edge, user, role or token of this name.',
     mend: 'The message names the command that lists what there is.',
@@ -117,6 +121,11 @@ export const GENERAL_ERRORS = {
     cause: 'A client sent a packet that is too large or malformed; its connection was closed.',
     mend: 'Raise limits.packetBytes if the client is yours.',
   },
+  ECAVG_BROKER_ACCESS: {
+    cause:
+      'The broker refused a client or a message: wrong password or certificate, or a topic that its role may not use.',
+    mend: 'The broker’s log says which; `ecavg broker user list` shows users and roles.',
+  },
   ECAVG_INSTALL: {
     cause: 'Installing the service failed: no root, no such user, a relative path, or systemctl refused.',
     mend: 'The message names which.',
@@ -153,6 +162,14 @@ export const GENERAL_ERRORS = {
     cause: 'Samples do not fit the model, or there are none.',
     mend: 'Check shapes, classes and labels as the message says.',
   },
+  ECAVG_POWER_MEMORY: {
+    cause: 'Training would need more memory than power.maxMemoryMegabytes allows; the gateway sits out the round.',
+    mend: 'Raise the limit, or train a slice of the model (train.width).',
+  },
+  ECAVG_INFER_REQUEST: {
+    cause: 'A request for inference is too large or of another form.',
+    mend: 'docs/gateway.md shows one.',
+  },
   ECAVG_DATA_FILE: {
     cause: 'A data set or recording is missing, damaged or of another form.',
     mend: 'The message names file, line or column.',
@@ -169,9 +186,21 @@ export const GENERAL_ERRORS = {
     cause: 'A function was called with something that it does not take, or a state that can not be was met.',
     mend: 'In your own code: mend the call. From a daemon: please report it, with the log.',
   },
+  ECAVG_DOCTOR: {
+    cause: 'A check of `ecavg doctor` found something missing or wrong.',
+    mend: 'Its line says what; parts marked optional can be done without.',
+  },
+  ECAVG_CONFORMANCE: {
+    cause: 'A record of an extension did not do in time what the conformance suite waits for.',
+    mend: 'The message names the step; see docs/extensions.md.',
+  },
   ECAVG_DEMO: {
     cause: 'A process of the demo ended before it was ready, or unexpectedly.',
     mend: 'Its last lines stand below the message; `ecavg doctor` looks for what is missing.',
+  },
+  ECAVG_STOPPED: {
+    cause: 'What was under way was ended: the daemon stops, or a newer round or version came.',
+    mend: 'Nothing.',
   },
   ECAVG_UNEXPECTED: {
     cause: 'Something that nobody foresaw.',

@@ -1,6 +1,9 @@
 import { type ErrorCode, refusalCode } from './errorTable.js';
 import type { RejectReason } from './rejectReasons.js';
 
+export { ERRORS, type ErrorCode, type ErrorEntry, GENERAL_ERRORS, REFUSALS, refusalCode } from './errorTable.js';
+export { REJECT_REASONS, type RejectReason } from './rejectReasons.js';
+
 /** An error with a stable code. */
 export class CodedError extends Error {
   override readonly name: string = 'CodedError';

@@ -13,8 +13,19 @@ export { CODECS, codec } from './codec/index.js';
 export { encodeWithin, PRESET_NAMES, PRESETS, type Preset, presetOptions, warmedUp } from './codec/presets.js';
 export { makeReference } from './codec/range.js';
 export type { CodecOptions, Reference, UpdateCodec } from './codec/types.js';
-export { ArgumentError, CodedError, codeOf, ProtocolError } from './errors.js';
-export { ERRORS, type ErrorCode, type ErrorEntry, REFUSALS, refusalCode } from './errorTable.js';
+export {
+  ArgumentError,
+  CodedError,
+  codeOf,
+  ERRORS,
+  type ErrorCode,
+  type ErrorEntry,
+  ProtocolError,
+  REFUSALS,
+  REJECT_REASONS,
+  type RejectReason,
+  refusalCode,
+} from './errors.js';
 export { type Layout, makeLayout, sha256Hex, type TensorSlot } from './layout.js';
 export {
   type BlobRef,
@@ -35,7 +46,6 @@ export {
   type UpdateChunk,
 } from './messages.js';
 export { pack, unpack } from './msgpack.js';
-export { REJECT_REASONS, type RejectReason } from './rejectReasons.js';
 export { decodeShare, encodeShare, type Shared, type ShareHeader, shareHeader } from './share.js';
 export {
   canonicalJson,

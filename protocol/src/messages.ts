@@ -146,6 +146,8 @@ export const schemas = {
     status: z.enum(['accepted', 'missing', 'rejected']),
     round: z.int().min(0).nullable(),
     reason: z.string().max(40).optional(),
+    /** Of `reason`: see docs/errors.md. */
+    code: z.string().max(80).optional(),
     detail: z.string().max(500).optional(),
     /** Bit i (from the lowest of the first byte) is set where chunk i has not arrived. */
     missing: bytes.optional(),

@@ -1,6 +1,6 @@
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import { z } from 'zod';
-import { ProtocolError } from './errors.js';
+import { ArgumentError, ProtocolError } from './errors.js';
 import { type Seal, seal, unseal } from './sealed.js';
 import type { Signer } from './signing.js';
 import { IDENTIFIER } from './topics.js';
@@ -49,14 +49,14 @@ export function encodeShare(
 ): Uint8Array {
   const size = rowSize(header.shape);
   if (values.length !== labels.length * size)
-    throw new RangeError(`${values.length} values are not ${labels.length} rows of ${size}`);
+    throw new ArgumentError('ECAVG_PROGRAM', `${values.length} values are not ${labels.length} rows of ${size}`);
   const body = new Uint8Array(labels.length * (ROW_HEAD + size));
   const view = new DataView(body.buffer);
   for (const [n, label] of labels.entries()) {
     const row = values.subarray(n * size, (n + 1) * size);
     const [low, high] = row.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [row[0] ?? 0, row[0] ?? 0]);
     if (!Number.isFinite(low) || !Number.isFinite(high))
-      throw new RangeError(`row ${n} has values that are not finite`);
+      throw new ArgumentError('ECAVG_PROGRAM', `row ${n} has values that are not finite`);
     const step = Math.fround((high - low) / 255);
     const at = n * (ROW_HEAD + size);
     view.setInt32(at, label, true);

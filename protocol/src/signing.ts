@@ -8,7 +8,7 @@ import {
   timingSafeEqual,
   verify,
 } from 'node:crypto';
-import { ProtocolError } from './errors.js';
+import { CodedError, ProtocolError } from './errors.js';
 import { sha256Hex } from './layout.js';
 import { encodeMessage, type Message, type MessageType } from './messages.js';
 
@@ -32,7 +32,8 @@ export class Signer {
   /** Reads a private key from PKCS#8 PEM. @throws Error where it is no Ed25519 key. */
   static fromPem(pem: string): Signer {
     const key = createPrivateKey(pem);
-    if (key.asymmetricKeyType !== 'ed25519') throw new Error(`an Ed25519 key is wanted, not ${key.asymmetricKeyType}`);
+    if (key.asymmetricKeyType !== 'ed25519')
+      throw new CodedError('ECAVG_SECRET_FILE', `an Ed25519 key is wanted, not ${key.asymmetricKeyType}`);
     return new Signer(key);
   }
 

@@ -1,3 +1,4 @@
+import { codeOf, type ErrorCode } from '@ecavg/protocol/errors';
 import { Command } from 'commander';
 import type { z } from 'zod';
 import { addCommands, type CommandEntry } from './commandEntry.js';
@@ -66,6 +67,14 @@ Exit codes: 0 stopped by a signal, 1 failed, 2 wrong settings.`,
     });
 }
 
+/** Subcommands of any depth answer mistakes alike. */
+function inherit(command: Command): void {
+  for (const sub of command.commands) {
+    sub.copyInheritedSettings(command);
+    inherit(sub);
+  }
+}
+
 /**
  * Runs a command line; a mistake of the user's is one sentence on standard error and exit code 2.
  * @param entries of a program of several commands
@@ -80,10 +89,14 @@ export async function runCommand(command: Command, entries: readonly CommandEntr
   try {
     await addCommands(command, entries, process.argv.slice(2));
     command.exitOverride((error) => process.exit(error.exitCode === 0 ? EXIT.ok : EXIT.usage));
-    for (const sub of command.commands) sub.copyInheritedSettings(command);
+    command.configureOutput({
+      outputError: (text, write) => write(`${text.trimEnd()} [${'ECAVG_ARGUMENT' satisfies ErrorCode}]\n`),
+    });
+    inherit(command);
     await command.parseAsync();
   } catch (error) {
-    process.stderr.write(`${tooFewOpenFiles(error, files) ?? (error as Error).message}\n`);
+    const known = tooFewOpenFiles(error, files) ?? (error as Error);
+    process.stderr.write(`${known.message} [${codeOf(known)}]\n`);
     process.exit(error instanceof ConfigError ? EXIT.usage : EXIT.failed);
   }
 }

@@ -45,7 +45,7 @@ export async function loadConfig<T extends z.ZodType>(schema: T, sources: Config
       ? `${where}: unknown field ${[path, key].filter(Boolean).join('.')}: remove it or correct its name`
       : `${where}: ${path || '(top level)'}${isTree(value) ? '' : shown}: ${issue.message}`;
   });
-  throw new ConfigError(lines.join('\n'));
+  throw new ConfigError('ECAVG_CONFIG_FIELD', lines.join('\n'));
 }
 
 /** The configuration in force as YAML, secrets hidden: what `--print-config` prints. */
@@ -67,15 +67,19 @@ function readYaml(file: string): Tree {
     text = readFileSync(file, 'utf8');
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
-    throw new ConfigError(`config file ${file} can't be read (${code}): check the path given with --config`, { cause });
+    throw new ConfigError(
+      'ECAVG_CONFIG_FILE',
+      `config file ${file} can't be read (${code}): check the path given with --config`,
+      { cause },
+    );
   }
   try {
     const tree: unknown = parse(text) ?? {};
-    if (!isTree(tree)) throw new ConfigError(`config file ${file} must hold a map of fields`);
+    if (!isTree(tree)) throw new ConfigError('ECAVG_CONFIG_FILE', `config file ${file} must hold a map of fields`);
     return tree;
   } catch (cause) {
     if (cause instanceof YAMLParseError)
-      throw new ConfigError(`config file ${file} is not YAML: ${cause.message}`, { cause });
+      throw new ConfigError('ECAVG_CONFIG_YAML', `config file ${file} is not YAML: ${cause.message}`, { cause });
     throw cause;
   }
 }

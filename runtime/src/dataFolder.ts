@@ -54,6 +54,7 @@ export async function checkDataFolder(folder: string, role: DataRole): Promise<M
   // Release 0.1.0 let two daemons share a folder, as long as no file of theirs had the same name.
   if (owner !== role && !has(role))
     throw new ConfigError(
+      'ECAVG_STATE_ROLE',
       `${folder} is the data folder of ${NAMES[owner]}, not of ${NAMES[role]}: give each daemon a dataDir of its own`,
     );
   await refuseNewerFiles(folder, role);

@@ -39,9 +39,13 @@ export async function loadExtensions(settings: Tree, file: string | undefined, t
     try {
       addRecords(await load(name, file ? dirname(resolve(file)) : process.cwd()), tables);
     } catch (cause) {
-      throw new ConfigError(`extension ${name}: ${cause instanceof ConfigError ? cause.message : reason(cause)}`, {
-        cause,
-      });
+      throw new ConfigError(
+        cause instanceof ConfigError ? cause.code : 'ECAVG_EXTENSION_LOAD',
+        `extension ${name}: ${cause instanceof ConfigError ? cause.message : reason(cause)}`,
+        {
+          cause,
+        },
+      );
     }
   }
 }
@@ -58,6 +62,7 @@ async function load(name: string, folder: string): Promise<Tree> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, fail) => {
     const error = new ConfigError(
+      'ECAVG_EXTENSION_LOAD',
       `it has not loaded within ${LOAD_MS / 1000} s: what does it wait for at its top level?`,
     );
     timer = setTimeout(() => fail(error), LOAD_MS);
@@ -73,8 +78,10 @@ async function load(name: string, folder: string): Promise<Tree> {
 function fileOf(name: string, folder: string): string {
   if (!name.startsWith('.') && !isAbsolute(name)) return packageFile(name, folder);
   const path = resolve(folder, name);
-  if (!existsSync(path)) throw new ConfigError(`there is no file ${path}; paths count from the settings file`);
-  if (statSync(path).isDirectory()) throw new ConfigError(`${path} is a folder: name the file in it`);
+  if (!existsSync(path))
+    throw new ConfigError('ECAVG_EXTENSION_LOAD', `there is no file ${path}; paths count from the settings file`);
+  if (statSync(path).isDirectory())
+    throw new ConfigError('ECAVG_EXTENSION_LOAD', `${path} is a folder: name the file in it`);
   return path;
 }
 
@@ -90,7 +97,10 @@ function packageFile(name: string, folder: string): string {
       return entry ? join(home, entry) : createRequire(join(folder, 'settings.js')).resolve(name);
     }
     if (dirname(at) === at)
-      throw new ConfigError(`no package ${own} is installed in ${folder} or above; a path starts with ./ or /`);
+      throw new ConfigError(
+        'ECAVG_EXTENSION_LOAD',
+        `no package ${own} is installed in ${folder} or above; a path starts with ./ or /`,
+      );
   }
 }
 
@@ -115,18 +125,22 @@ function addRecords(module: Tree, tables: ExtensionTables): void {
   const { extension } = module;
   if (extension === undefined) {
     const instead = 'default' in module ? ', but has a default export: give it that name' : '';
-    throw new ConfigError(`it exports no "extension"${instead}`);
+    throw new ConfigError('ECAVG_EXTENSION_SHAPE', `it exports no "extension"${instead}`);
   }
-  if (!isTree(extension)) throw new ConfigError('its "extension" is no object');
+  if (!isTree(extension)) throw new ConfigError('ECAVG_EXTENSION_SHAPE', 'its "extension" is no object');
   const { format, ...kinds } = extension;
   if (format !== EXTENSION_FORMAT) {
     const said = format === undefined ? 'says no format' : `is of format ${JSON.stringify(format)}`;
-    throw new ConfigError(`it ${said}; this release takes format ${EXTENSION_FORMAT}`);
+    throw new ConfigError('ECAVG_EXTENSION_SHAPE', `it ${said}; this release takes format ${EXTENSION_FORMAT}`);
   }
   for (const [kind, records] of Object.entries(kinds)) {
     if (!(EXTENSION_KINDS as readonly string[]).includes(kind))
-      throw new ConfigError(`there is no kind of record "${kind}"; there are ${EXTENSION_KINDS.join(', ')}`);
-    if (!isTree(records)) throw new ConfigError(`its ${kind} are no object of records by name`);
+      throw new ConfigError(
+        'ECAVG_EXTENSION_SHAPE',
+        `there is no kind of record "${kind}"; there are ${EXTENSION_KINDS.join(', ')}`,
+      );
+    if (!isTree(records))
+      throw new ConfigError('ECAVG_EXTENSION_SHAPE', `its ${kind} are no object of records by name`);
     const table = tables[kind as ExtensionKind];
     for (const [name, record] of table ? Object.entries(records) : []) table?.add(name, record);
   }

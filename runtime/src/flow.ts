@@ -1,3 +1,4 @@
+import { CodedError } from '@ecavg/protocol/errors';
 import type { IClientPublishOptions, MqttClient } from 'mqtt';
 
 /** What may be on its way to the broker without its acknowledgement. */
@@ -59,7 +60,7 @@ export class Flow {
 
   /** Drops what was not handed to the connection yet. */
   clear(): void {
-    for (const { fail } of this.#queue.splice(0)) fail(new Error('dropped before it was sent'));
+    for (const { fail } of this.#queue.splice(0)) fail(new CodedError('ECAVG_PROGRAM', 'dropped before it was sent'));
   }
 
   #pump(): void {

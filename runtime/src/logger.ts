@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { codeOf, REJECT_REASONS, type RejectReason, refusalCode } from '@ecavg/protocol/errors';
 import type * as Pino from 'pino';
 import type * as Pretty from 'pino-pretty';
 import { z } from 'zod';
@@ -14,6 +15,14 @@ export const logSchema = z
     format: z.enum(['auto', 'json', 'pretty']).default('auto'),
   })
   .prefault({});
+
+const REASONS: ReadonlySet<unknown> = new Set(REJECT_REASONS);
+
+/** A line of an error, or of a refusal, has its code: see docs/errors.md. */
+function withCode(line: Record<string, unknown>): Record<string, unknown> {
+  if (line.err instanceof Error) return { code: codeOf(line.err), ...line };
+  return REASONS.has(line.reason) ? { code: refusalCode(line.reason as RejectReason), ...line } : line;
+}
 
 /** Structured logs on standard error, one JSON object a line; secrets never appear. */
 export function createLogger(name: string, config: z.output<typeof logSchema>): Logger {
@@ -33,6 +42,7 @@ export function createLogger(name: string, config: z.output<typeof logSchema>): 
       name,
       level: config.level,
       timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { log: withCode },
       redact: ['password', '*.password', 'token', '*.token', 'secret', '*.secret'],
     },
     destination,

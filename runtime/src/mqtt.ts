@@ -142,6 +142,10 @@ export function readSecret(file: string): string {
   try {
     return readFileSync(file, 'utf8').trim();
   } catch (cause) {
-    throw new ConfigError(`file ${file} can't be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
+    throw new ConfigError(
+      'ECAVG_SECRET_FILE',
+      `file ${file} can't be read (${(cause as NodeJS.ErrnoException).code})`,
+      { cause },
+    );
   }
 }

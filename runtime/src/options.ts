@@ -1,3 +1,4 @@
+import { ArgumentError } from '@ecavg/protocol/errors';
 import { z } from 'zod';
 
 /** Settings of a record's own, said without a schema library, so that a plain `.mjs` can say them. */
@@ -98,7 +99,8 @@ export function mergedOptions<R extends { readonly options: OptionSpecs }>(
   const all: Record<string, OptionSpec> = {};
   for (const { options } of Object.values<R>(records)) {
     for (const [name, spec] of Object.entries(options)) {
-      if (all[name] && all[name] !== spec) throw new RangeError(`two records have an option ${name}`);
+      if (all[name] && all[name] !== spec)
+        throw new ArgumentError('ECAVG_PROGRAM', `two records have an option ${name}`);
       all[name] = spec;
     }
   }

@@ -39,7 +39,11 @@ export class RecordTable<T extends object, Name extends string = string> {
   /** Throws ConfigError for a name that is not in the table: there is no default. */
   get(name: string): T {
     const record = this.#records.get(name);
-    if (!record) throw new ConfigError(`there is no ${this.kind} ${name}; there are ${this.names.join(', ')}`);
+    if (!record)
+      throw new ConfigError(
+        'ECAVG_RECORD_UNKNOWN',
+        `there is no ${this.kind} ${name}; there are ${this.names.join(', ')}`,
+      );
     return record;
   }
 
@@ -58,13 +62,20 @@ export class RecordTable<T extends object, Name extends string = string> {
   add(name: string, record: unknown): void {
     if (this.#records.get(name) === record) return;
     if (!NAME.test(name))
-      throw new ConfigError(`${this.kind} "${name}": use small letters, digits and "-" in its name`);
-    if (this.#records.has(name)) throw new ConfigError(`${this.kind} "${name}": the name is taken`);
+      throw new ConfigError(
+        'ECAVG_EXTENSION_NAME',
+        `${this.kind} "${name}": use small letters, digits and "-" in its name`,
+      );
+    if (this.#records.has(name))
+      throw new ConfigError('ECAVG_EXTENSION_NAME', `${this.kind} "${name}": the name is taken`);
     const result = this.shape.safeParse(record);
     if (!result.success) {
       const [issue] = result.error.issues;
       const at = issue?.path.length ? `.${issue.path.join('.')}` : '';
-      throw new ConfigError(`${this.kind} "${name}"${at}: ${firstLine(issue?.message) || 'is of another shape'}`);
+      throw new ConfigError(
+        'ECAVG_EXTENSION_SHAPE',
+        `${this.kind} "${name}"${at}: ${firstLine(issue?.message) || 'is of another shape'}`,
+      );
     }
     // As it came: a class's instance has methods that a parsed copy has not.
     this.#records.set(name, record as T);

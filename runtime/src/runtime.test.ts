@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -123,4 +124,19 @@ test('a serial queue runs one at a time and goes on after a failure', async () =
   await assert.rejects(failing, /no/);
   await Promise.all([slow, last]);
   assert.deepEqual(seen, ['slow', 'failing', 'last']);
+});
+
+test('a log line of an error or a refusal has its code', async () => {
+  const lines: string[] = [];
+  const script = `
+    import { createLogger, ConfigError } from '@ecavg/runtime';
+    const log = createLogger('t', { level: 'info', format: 'json' });
+    log.error({ err: new ConfigError('ECAVG_FILE', 'x') }, 'a');
+    log.error({ err: Object.assign(new Error('full'), { code: 'ENOSPC' }) }, 'b');
+    log.warn({ reason: 'round-closed' }, 'c');
+    log.info({ reason: 'a reason of its own' }, 'd');
+    log.child({ model: 'm' }).error({ err: new Error('?') }, 'e');`;
+  const { stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+  for (const line of stderr.trim().split('\n')) lines.push(JSON.parse(line).code ?? '-');
+  assert.deepEqual(lines, ['ECAVG_FILE', 'ECAVG_STORAGE', 'ECAVG_REFUSED_ROUND_CLOSED', '-', 'ECAVG_UNEXPECTED']);
 });

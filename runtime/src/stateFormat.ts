@@ -1,4 +1,4 @@
-import { pack, unpack } from '@ecavg/protocol';
+import { CodedError, pack, unpack } from '@ecavg/protocol';
 import type { z } from 'zod';
 import { ConfigError } from './errors.js';
 import { SOFTWARE } from './software.js';
@@ -8,6 +8,7 @@ import { type StateAbout, stateKinds } from './stateKinds.js';
 export class NewerFormatError extends ConfigError {
   constructor(path: string, kind: string, found: number, known: number) {
     super(
+      'ECAVG_STATE_NEWER',
       `${path} (${kind}) has format ${found}, and ${SOFTWARE} knows formats up to ${known}: run the release that wrote it, or restore the backup made before the upgrade`,
     );
   }
@@ -135,7 +136,7 @@ export class StateFormat<T extends object> {
     try {
       for (let from = format; from < known; from++) {
         const migrate = migrations[from];
-        if (!migrate) throw new Error(`format ${from} of ${kind} is not known`);
+        if (!migrate) throw new CodedError('ECAVG_STATE_DAMAGED', `format ${from} of ${kind} is not known`);
         value = migrate(value);
       }
       return { value: schema.parse(value), format };
@@ -187,4 +188,6 @@ function formatOf(raw: unknown): number {
 }
 
 const damaged = (path: string, cause: unknown): Error =>
-  new Error(`${path} is damaged: restore it from a backup, or move it away to start anew`, { cause });
+  new CodedError('ECAVG_STATE_DAMAGED', `${path} is damaged: restore it from a backup, or move it away to start anew`, {
+    cause,
+  });

@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { ERRORS } from '@ecavg/protocol/errors';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { withFleet } from './harness.js';
 
@@ -28,7 +29,9 @@ test('the HTTP API: who may do what, and what it says it does', () =>
       });
       const text = await response.text();
       const isJson = (response.headers.get('content-type') ?? '').startsWith('application/json');
-      return [response.status, text && isJson ? (JSON.parse(text) as Json) : {}, response];
+      const body = text && isJson ? (JSON.parse(text) as Json) : {};
+      if (response.status >= 400) assert.ok(String(body.code) in ERRORS, `${path}: every refusal has a code: ${text}`);
+      return [response.status, body, response];
     };
     const post = (path: string, body: unknown, init: RequestInit & { as?: string } = {}) =>
       ask(path, {

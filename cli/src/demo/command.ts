@@ -50,9 +50,15 @@ Examples:
     )
     .action(async ({ report, html, keepOpen, model, ...options }: Flags) => {
       if (model === 'cnn-small' && options.scenario === 'vibration')
-        throw new ConfigError('model cnn-small takes images; for vibration use sensor-cnn1d or mlp');
+        throw new ConfigError(
+          'ECAVG_CONFIG_COMBINATION',
+          'model cnn-small takes images; for vibration use sensor-cnn1d or mlp',
+        );
       if (model === 'sensor-cnn1d' && options.scenario === 'mnist')
-        throw new ConfigError('model sensor-cnn1d takes signals; for mnist use mlp or cnn-small');
+        throw new ConfigError(
+          'ECAVG_CONFIG_COMBINATION',
+          'model sensor-cnn1d takes signals; for mnist use mlp or cnn-small',
+        );
       process.exitCode = await runDemo(
         { ...options, model },
         { report, html, keepOpen: keepOpen ?? (process.stdout.isTTY && process.stdin.isTTY) },

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { modelOf, readCloudFile } from '@ecavg/cloud';
 import { openData, type SharedData } from '@ecavg/models';
-import { Topics } from '@ecavg/protocol';
+import { CodedError, Topics } from '@ecavg/protocol';
 import { EXIT } from '@ecavg/runtime';
 import { formatBytes } from '../bytes.js';
 import { writeReport } from '../report/command.js';
@@ -51,11 +51,11 @@ export async function runDemo(options: DemoOptions, output: Output): Promise<num
   const processes = new Processes(join(folder, 'logs'));
   const display = createDisplay(process.stdout);
   const interrupted = new AbortController();
-  const onSignal = (): void => interrupted.abort(new Error('interrupted'));
+  const onSignal = (): void => interrupted.abort(new CodedError('ECAVG_STOPPED', 'interrupted'));
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
   const broken = new Promise<never>((_, reject) => {
     processes.onUnexpectedExit = (name, code, log) =>
-      reject(new Error(`${name} ended unexpectedly (${code}):\n${log}`));
+      reject(new CodedError('ECAVG_DEMO', `${name} ended unexpectedly (${code}):\n${log}`));
     interrupted.signal.addEventListener('abort', () => reject(interrupted.signal.reason as Error));
   });
   broken.catch(() => undefined);
@@ -113,7 +113,7 @@ async function conduct(options: DemoOptions, output: Output, stage: Stage): Prom
 
   const state = (await (await fetch(`${dashboard}/api/v1/state`)).json()) as CloudState;
   const head = state.versions.at(-1);
-  if (!head) throw new Error('the cloud has no version');
+  if (!head) throw new CodedError('ECAVG_DEMO', 'the cloud has no version');
   const predicted = await sensor.answerFor(head.sha256);
   const server = tracker.edges.map((e) => e.received).find((v) => v !== undefined);
   const seconds = (performance.now() - started) / 1000;
@@ -175,7 +175,7 @@ async function follow(
     display.event(tracker.take(event), tracker);
     if (tracker.finished) return;
   }
-  throw new Error('the cloud closed its event stream');
+  throw new CodedError('ECAVG_DEMO', 'the cloud closed its event stream');
 }
 
 /** Starts the sensor process with a test sample and collects what it says. */
@@ -200,7 +200,7 @@ async function startSensor(processes: Processes, url: string, topic: string, { d
         await new Promise<void>((done, fail) => {
           child.process.once('message', () => done());
           limit.addEventListener('abort', () =>
-            fail(new Error(`the sensor has not classified with ${sha256.slice(0, 12)}`)),
+            fail(new CodedError('ECAVG_DEMO', `the sensor has not classified with ${sha256.slice(0, 12)}`)),
           );
         });
       }

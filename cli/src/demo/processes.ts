@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { CodedError } from '@ecavg/protocol/errors';
 
 const STOP_MS = 5000;
 
@@ -24,7 +25,7 @@ export class Processes {
 
   /** Starts `node ARGS...` and waits until it says that it is ready. */
   start(name: string, args: readonly string[]): Promise<Child> {
-    if (this.#stopping) throw new Error('stopping');
+    if (this.#stopping) throw new CodedError('ECAVG_STOPPED', 'stopping');
     const logFile = join(this.logs, `${name}.log`);
     const log = openSync(logFile, 'a');
     // A group of its own: Ctrl-C reaches only us, and we stop the children in order. A child whose parent
@@ -44,7 +45,8 @@ export class Processes {
       child.on('exit', (code, signal) => {
         this.#children.delete(name);
         const tail = readFileSync(logFile, 'utf8').trimEnd().split('\n').slice(-5).join('\n');
-        if (!isReady) reject(new Error(`${name} ended with ${signal ?? code} before it was ready:\n${tail}`));
+        if (!isReady)
+          reject(new CodedError('ECAVG_DEMO', `${name} ended with ${signal ?? code} before it was ready:\n${tail}`));
         else if (!this.#stopping) this.onUnexpectedExit(name, code, tail);
       });
     });

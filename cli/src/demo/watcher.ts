@@ -1,4 +1,5 @@
 import type { CloudEvent } from '@ecavg/cloud';
+import { CodedError } from '@ecavg/protocol/errors';
 import { followEvents } from './events.js';
 
 /** Waits for events that a cloud emits; every wait has a limit, and none sleeps. */
@@ -39,7 +40,8 @@ export class Watcher {
         this.#waiting.delete(look);
         const tail = this.seen.slice(-8).map((e) => `${e.type} ${JSON.stringify(e.data).slice(0, 200)}`);
         reject(
-          new Error(
+          new CodedError(
+            'ECAVG_DEMO',
             `no event ${type} within ${ms} ms; the last were:\n${tail.join('\n')}${this.#ended && `\nthe stream ended: ${this.#ended}`}`,
           ),
         );

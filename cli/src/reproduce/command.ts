@@ -83,12 +83,13 @@ function load(name: Case, folder: string | undefined, seed: number): { train: Da
   }
   if (folder === undefined)
     throw new ConfigError(
+      'ECAVG_DATA_FILE',
       `${name} is not part of ecavg: name ${name === 'steel' ? 'its CSV file' : 'the folder of its files'} with --data`,
     );
   try {
     return name === 'steel' ? loadSteel(folder, seed) : loadStandard(name, folder);
   } catch (cause) {
-    throw new ConfigError((cause as Error).message, { cause });
+    throw new ConfigError('ECAVG_DATA_FILE', (cause as Error).message, { cause });
   }
 }
 

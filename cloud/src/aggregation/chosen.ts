@@ -30,7 +30,10 @@ export function chosenCombiner(settings: CombinerSettings): Chosen {
   const options = { ...optionDefaults(record.options), ...Object.fromEntries(set) } as OptionValues;
   const least = record.least(options);
   if (!Number.isInteger(least) || least < 1)
-    throw new ConfigError(`combiner ${name} says that it needs ${least} updates; that is no whole number above 0`);
+    throw new ConfigError(
+      'ECAVG_EXTENSION_SHAPE',
+      `combiner ${name} says that it needs ${least} updates; that is no whole number above 0`,
+    );
   return { name, record, options, least };
 }
 

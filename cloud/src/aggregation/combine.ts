@@ -1,6 +1,6 @@
 // Room aggregation: how updates become one difference, by records of weightings, combiners and server optimisers.
 // May import the packages only.
-import { ArgumentError } from '@ecavg/protocol';
+import { ArgumentError } from '@ecavg/protocol/errors';
 import type { OptionValues } from '@ecavg/runtime';
 import { type Chosen, type CombinerSettings, chosenCombiner } from './chosen.js';
 import type { Combiner, CoordinateCombiner, Given, StreamingCombiner, WeightedSumCombiner } from './combiner.js';

@@ -1,3 +1,4 @@
+import { ArgumentError } from '@ecavg/protocol/errors';
 import { cosine, type Gram, norm, squaredDistance } from './gram.js';
 
 /*
@@ -34,7 +35,10 @@ export function clipFactors(gram: Gram, factor: number): number[] {
 export function multiKrum(gram: Gram, f: number): number[] {
   const n = gram.length;
   if (n < 2 * f + 3)
-    throw new RangeError(`multi-Krum against ${f} hostile edges needs ${2 * f + 3} updates; there are ${n}`);
+    throw new ArgumentError(
+      'ECAVG_AGGREGATE',
+      `multi-Krum against ${f} hostile edges needs ${2 * f + 3} updates; there are ${n}`,
+    );
   const scores = gram.map((_, i) => {
     const distances = gram.map((__, j) => squaredDistance(gram, i, j)).filter((___, j) => j !== i);
     return distances

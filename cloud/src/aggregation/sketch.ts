@@ -1,3 +1,5 @@
+import { ArgumentError } from '@ecavg/protocol/errors';
+
 /** Values of each update that are kept; the error of a cosine of independent values is about 1 / sqrt of it. */
 const KEPT = 8192;
 /** Values of all updates together, so that memory does not grow with their number either; and the least of each. */
@@ -29,7 +31,8 @@ export class Sketch {
 
   /** Cosine of each update with `difference` (`length` values), in [-1, 1]; 0 where one of both is zero. */
   cosines(difference: Float32Array): number[] {
-    if (difference.length !== this.length) throw new RangeError(`${difference.length} values, not ${this.length}`);
+    if (difference.length !== this.length)
+      throw new ArgumentError('ECAVG_PROGRAM', `${difference.length} values, not ${this.length}`);
     return this.#rows.map((row) => {
       let [dot, mine, other] = [0, 0, 0];
       for (const [n, v] of row.entries()) {

@@ -1,4 +1,4 @@
-import { ArgumentError } from '@ecavg/protocol';
+import { ArgumentError } from '@ecavg/protocol/errors';
 import type { OptionValues } from '@ecavg/runtime';
 import type { Contribution, Weighting } from './weighting.js';
 import { sampleWeights, WEIGHTING_DEFAULTS, WEIGHTINGS } from './weightings.js';

@@ -21,7 +21,8 @@ const LEAST = 12;
 
 function secret(file: string): string {
   const text = readFileSync(file, 'utf8').trim();
-  if (text.length < LEAST) throw new ConfigError(`${file}: use a password of at least ${LEAST} characters`);
+  if (text.length < LEAST)
+    throw new ConfigError('ECAVG_SECRET_FILE', `${file}: use a password of at least ${LEAST} characters`);
   return text;
 }
 
@@ -81,7 +82,7 @@ const removal = (open: Open, kind: 'users' | 'tokens', command: string, what: st
     .argument('<name>')
     .action(async (name: string, _: object, self: Command) => {
       if (!(await (await open(self)).remove(kind, name)))
-        throw new ConfigError(`there is no ${name}: "ecavg cloud user list" lists users and tokens`);
+        throw new ConfigError('ECAVG_NOT_FOUND', `there is no ${name}: "ecavg cloud user list" lists users and tokens`);
       process.stderr.write(`${name} is removed\n`);
     });
 

@@ -20,11 +20,11 @@ export async function ask(read: ReadSettings, flags: ControlFlags, action: Contr
   const answer = await new ControlBox(controlFolder(file.dataDir)).ask(request, 1000 * (flags.wait ?? 30));
   if (!answer) {
     process.stderr.write(
-      'no cloud answered; the command is kept, and a cloud with this dataDir carries it out when it starts\n',
+      'no cloud answered; the command is kept, and a cloud with this dataDir carries it out when it starts [ECAVG_NO_ANSWER]\n',
     );
     process.exitCode = EXIT.failed;
   } else if (answer.done) process.stdout.write(`${answer.text}\n`);
-  else throw new ConfigError(answer.text);
+  else throw new ConfigError(answer.error ?? 'ECAVG_NOT_NOW', answer.text);
 }
 
 const percent = (v: number | undefined): string => (v === undefined ? '-' : `${(100 * v).toFixed(2)} %`);
@@ -47,7 +47,7 @@ export async function printHistory(read: ReadSettings, flags: ControlFlags): Pro
   const config = modelOf((await read(flags)).models, flags);
   const folder = join(config.dataDir, 'models', config.model.id);
   const index = await readIndex(folder);
-  if (!index) throw new ConfigError(`${folder} holds no versions: has this cloud run yet?`);
+  if (!index) throw new ConfigError('ECAVG_NOT_FOUND', `${folder} holds no versions: has this cloud run yet?`);
   const head = index.versions.findLast((v) => v.state === 'current');
   if (flags.json) process.stdout.write(indexText(index));
   else for (const v of index.versions) process.stdout.write(`${line(v, index, head)}\n`);

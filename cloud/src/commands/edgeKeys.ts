@@ -12,7 +12,11 @@ async function openKeys(read: ReadSettings, flags: Flags): Promise<EdgeKeys> {
   const { EdgeKeys } = await import('../fleet/edgeKeys.js');
   const file = await read(flags);
   const model = file.models.find((m) => flags.fleet === undefined || m.fleet === flags.fleet);
-  if (!model) throw new ConfigError(`no fleet ${flags.fleet}: there are ${file.models.map((m) => m.fleet).join(', ')}`);
+  if (!model)
+    throw new ConfigError(
+      'ECAVG_NOT_FOUND',
+      `no fleet ${flags.fleet}: there are ${file.models.map((m) => m.fleet).join(', ')}`,
+    );
   return new EdgeKeys(join(model.dataDir, 'keys'), file.enrolment.mode);
 }
 
@@ -56,7 +60,7 @@ export function edgeKeyCommands(read: ReadSettings): Command[] {
       .action(async (_: object, command: Command) => {
         const { edge, forget, ...flags } = command.optsWithGlobals<Flags & { edge: string; forget?: boolean }>();
         if (!(await (await keysOf(flags)).revoke(edge, forget === true)))
-          throw new ConfigError(`no edge ${edge} is known: "ecavg cloud edges" lists them`);
+          throw new ConfigError('ECAVG_NOT_FOUND', `no edge ${edge} is known: "ecavg cloud edges" lists them`);
         process.stderr.write(`${edge} is ${forget ? 'forgotten' : 'revoked'}\n`);
       }),
   ];

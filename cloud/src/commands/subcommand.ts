@@ -41,5 +41,5 @@ export function modelOf<M extends { readonly fleet: string; readonly model: { re
   const [found] = fits;
   if (found && fits.length === 1) return found;
   const names = models.map((m) => `--fleet ${m.fleet} --model ${m.model.id}`).join('\n  ');
-  throw new ConfigError(`say which model is meant, one of:\n  ${names}`);
+  throw new ConfigError('ECAVG_AMBIGUOUS', `say which model is meant, one of:\n  ${names}`);
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { ErrorCode } from '@ecavg/protocol/errors';
 import type { Logger } from '@ecavg/runtime';
 import cookie from '@fastify/cookie';
 import rateLimit from '@fastify/rate-limit';
@@ -123,7 +124,9 @@ function fromElsewhere({ headers }: FastifyRequest): boolean {
   return !URL.canParse(origin) || new URL(origin).host !== host;
 }
 
-function refuse(reply: FastifyReply, code: number, error: string): FastifyReply {
-  if (code === 401) reply.header('www-authenticate', 'Bearer realm="ecavg"');
-  return reply.code(code).send({ error });
+const CODES = { 401: 'ECAVG_SIGN_IN', 403: 'ECAVG_FORBIDDEN' } as const satisfies Record<number, ErrorCode>;
+
+function refuse(reply: FastifyReply, status: keyof typeof CODES, error: string): FastifyReply {
+  if (status === 401) reply.header('www-authenticate', 'Bearer realm="ecavg"');
+  return reply.code(status).send({ error, code: CODES[status] });
 }

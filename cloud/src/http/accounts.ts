@@ -134,6 +134,7 @@ export class Accounts {
 function checked(name: string): string {
   if (NAME.test(name)) return name;
   throw new ConfigError(
+    'ECAVG_NAME',
     `name ${JSON.stringify(name)}: use 1-64 letters, digits, "_", "-", "@" or ".", starting with a letter or digit`,
   );
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { CodedError } from '@ecavg/protocol/errors';
 import type { FastifyInstance } from 'fastify';
 
 /** The dashboard, as `npm run build` bundles it. */
@@ -16,7 +17,9 @@ const FILES = [
 export async function addPages(app: FastifyInstance): Promise<void> {
   for (const [path, name, type] of FILES) {
     const body = await readFile(FOLDER + name).catch((cause: unknown) => {
-      throw new Error(`the dashboard's file ${FOLDER}${name} is missing: run "npm run build"`, { cause });
+      throw new CodedError('ECAVG_FILE', `the dashboard's file ${FOLDER}${name} is missing: run "npm run build"`, {
+        cause,
+      });
     });
     const etag = `"${createHash('sha256').update(body).digest('base64url')}"`;
     app.get(path, { config: { needs: 'none' }, schema: { hide: true } }, (request, reply) => {

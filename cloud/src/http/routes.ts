@@ -1,3 +1,4 @@
+import { CodedError, type ErrorCode } from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
@@ -20,12 +21,14 @@ const querystring = schema.whichSchema;
 /** How often a stream of events sends a comment to keep the connection, and checks that its reader may still look. */
 const BEAT_MS = 15_000;
 
-class Refusal extends Error {
+class Refusal extends CodedError {
+  override readonly name = 'Refusal';
   constructor(
+    code: ErrorCode,
     readonly statusCode: number,
     message: string,
   ) {
-    super(message);
+    super(code, message);
   }
 }
 
@@ -39,7 +42,7 @@ export function addRoutes(
   const app = plain.withTypeProvider<ZodTypeProvider>();
   const find = (which: schema.Which): ServedModel => {
     const found = findModel(models, which);
-    if (!found) throw new Refusal(404, 'no such model here: /api/v1/models lists them');
+    if (!found) throw new Refusal('ECAVG_NOT_FOUND', 404, 'no such model here: /api/v1/models lists them');
     return found;
   };
   const needs = { viewer: { needs: 'viewer' }, operator: { needs: 'operator' }, none: { needs: 'none' } } as const;
@@ -55,7 +58,7 @@ export function addRoutes(
       },
     },
     async (request) => {
-      if (!request.who) throw new Refusal(401, 'nobody is signed in');
+      if (!request.who) throw new Refusal('ECAVG_SIGN_IN', 401, 'nobody is signed in');
       return request.who;
     },
   );
@@ -72,7 +75,7 @@ export function addRoutes(
     },
     async (request, reply) => {
       const who = await access.signIn(request, reply, request.body.name, request.body.password);
-      if (!who) throw new Refusal(401, 'name or password is wrong');
+      if (!who) throw new Refusal('ECAVG_SIGN_IN', 401, 'name or password is wrong');
       return who;
     },
   );
@@ -184,9 +187,9 @@ export function addRoutes(
     async (request, reply) => {
       const { registry } = find(request.query);
       const version = registry.versions.find((v) => v.version === request.params.version);
-      if (!version) throw new Refusal(404, `no version ${request.params.version}`);
+      if (!version) throw new Refusal('ECAVG_NOT_FOUND', 404, `no version ${request.params.version}`);
       const blob = await registry.blob(version.sha256).catch(() => undefined);
-      if (!blob) throw new Refusal(410, `the file of version ${version.version} is no longer kept`);
+      if (!blob) throw new Refusal('ECAVG_NOT_FOUND', 410, `the file of version ${version.version} is no longer kept`);
       return reply.type('application/octet-stream').send(Buffer.from(blob) as never);
     },
   );
@@ -215,12 +218,13 @@ export function addRoutes(
       },
       async (request) => {
         const found = find(request.query);
-        if (!found.connected) throw new Refusal(503, 'the broker is not reached: try again when it is');
+        if (!found.connected)
+          throw new Refusal('ECAVG_NOT_READY', 503, 'the broker is not reached: try again when it is');
         const { fleet, model } = found.config;
         const { version } = (request.body ?? {}) as z.output<typeof schema.controlSchema>;
         const asked = { fleet, model: model.id, action, ...(version !== undefined && { version }) };
-        const { done, text } = await controlAnswer(() => found.control(asked));
-        if (!done) throw new Refusal(409, text);
+        const { done, text, error } = await controlAnswer(() => found.control(asked));
+        if (!done) throw new Refusal(error ?? 'ECAVG_NOT_NOW', 409, text);
         log.info({ request: asked, by: request.who?.name, answer: text }, 'carried out a command');
         return { text };
       },

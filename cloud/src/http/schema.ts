@@ -5,7 +5,10 @@ import { roleSchema } from './accounts.js';
 
 /** What the API takes and gives; OpenAPI is made from it, and answers are held against it. */
 
-export const errorSchema = z.object({ error: z.string() });
+export const errorSchema = z.object({
+  error: z.string(),
+  code: z.string().describe('docs/errors.md says what each means'),
+});
 
 /** Which model is asked for; the first that fits. */
 export const whichSchema = z.object({

@@ -1,3 +1,4 @@
+import { CodedError, codeOf, type ErrorCode } from '@ecavg/protocol/errors';
 // HTTP: the API, the dashboard's files, who may sign in, and the words that people read of a command.
 // It may touch every room but commands; it looks at models through servedModel.ts.
 import type { Logger } from '@ecavg/runtime';
@@ -68,15 +69,17 @@ async function createHttp(
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.setErrorHandler((error: FastifyError, request, reply) => {
-    const { statusCode: code, message } = error;
-    if (code !== undefined && (code < 500 || code === 503)) return reply.code(code).send({ error: message });
+    const { statusCode: status, message } = error;
+    if (status !== undefined && (status < 500 || status === 503))
+      return reply.code(status).send({ error: message, code: codeOfRequest(error) });
     log.error({ err: error, url: request.url }, 'request failed');
-    return reply.code(500).send({ error: 'something went wrong: see the log' });
+    return reply.code(500).send({ error: 'something went wrong: see the log', code: codeOf(error) });
   });
   app.setNotFoundHandler((request, reply) =>
-    reply
-      .code(404)
-      .send({ error: `nothing at ${request.url.split('?')[0]}: /api/v1/openapi.json lists what there is` }),
+    reply.code(404).send({
+      error: `nothing at ${request.url.split('?')[0]}: /api/v1/openapi.json lists what there is`,
+      code: 'ECAVG_HTTP_REQUEST' satisfies ErrorCode,
+    }),
   );
   app.addHook('onSend', async (_request, reply) => {
     reply.headers(HEADERS);
@@ -93,4 +96,10 @@ async function createHttp(
   app.get('/api/v1/openapi.json', { config: { needs: 'none' }, schema: { hide: true } }, () => app.swagger());
   addRoutes(app, access, parts, log);
   return app;
+}
+
+/** Of our own refusals, and of those of the HTTP library: too many sign-ins, or a request that does not fit its schema. */
+function codeOfRequest(error: FastifyError): ErrorCode {
+  if (error instanceof CodedError) return error.code;
+  return error.statusCode === 429 ? 'ECAVG_TOO_MANY_REQUESTS' : 'ECAVG_HTTP_REQUEST';
 }

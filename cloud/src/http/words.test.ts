@@ -26,9 +26,10 @@ test('every outcome of a command is told in words, and refusals are told apart',
 
 test('a version that there is not is refused in words; what else fails is no answer', async () => {
   const failing = (error: Error) => controlAnswer(() => Promise.reject(error));
-  assert.deepEqual(await failing(new ConfigError('there is no version 9')), {
+  assert.deepEqual(await failing(new ConfigError('ECAVG_NOT_FOUND', 'there is no version 9')), {
     done: false,
     text: 'there is no version 9',
+    error: 'ECAVG_NOT_FOUND',
   });
   await assert.rejects(failing(new Error('the disk is full')), /the disk is full/);
 });

@@ -3,6 +3,7 @@ import {
   ProtocolError,
   type Receipt,
   type RejectReason,
+  refusalCode,
   replyAddress,
   type Topics,
 } from '@ecavg/protocol';
@@ -76,6 +77,7 @@ export class Receipts {
         status: 'rejected',
         round: chunk?.round ?? null,
         reason,
+        code: refusalCode(reason),
         detail,
       });
   }

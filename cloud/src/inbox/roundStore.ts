@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { decodeUpdate, sha256Hex, type UpdateHeader } from '@ecavg/protocol';
+import { CodedError, decodeUpdate, sha256Hex, type UpdateHeader } from '@ecavg/protocol';
 import { listFolder, opaqueState, readIfThere, StateFile, StateFormat, unchanged, writeDurable } from '@ecavg/runtime';
 import { z } from 'zod';
 import { References } from './references.js';
@@ -154,9 +154,13 @@ export class RoundStore {
       try {
         this.#accepted.set(name, { id: sha256Hex(blob), header: decodeUpdate(blob).header, path });
       } catch (cause) {
-        throw new Error(`accepted update ${path} is damaged: restore it, or remove it to close the round without it`, {
-          cause,
-        });
+        throw new CodedError(
+          'ECAVG_STATE_DAMAGED',
+          `accepted update ${path} is damaged: restore it, or remove it to close the round without it`,
+          {
+            cause,
+          },
+        );
       }
     }
   }

@@ -9,6 +9,8 @@ import {
   encodeMessage,
   encodeShare,
   type Receipt,
+  type RejectReason,
+  refusalCode,
   type ShareChunk,
   type ShareHeader,
   Signer,
@@ -46,6 +48,7 @@ describe('what sites share', () => {
     for (const c of edgeChunks(blob, { edge, model: 'm', base }, 100))
       await inbox.take(topics.share('e', 'm'), encodeMessage('share', c));
     const last = answers.at(-1);
+    assert.equal(last?.code, last?.reason && refusalCode(last.reason as RejectReason));
     return last?.reason ?? last?.status ?? 'nothing';
   };
   const open = async (name: string, asked: boolean) => {

@@ -1,4 +1,5 @@
 import { type Artifact, matchWeights, permutationGroups } from '@ecavg/models';
+import { ArgumentError } from '@ecavg/protocol/errors';
 import type { Combined, Update } from '../aggregation/combine.js';
 import { sumOverHolders } from '../aggregation/holders.js';
 
@@ -35,7 +36,7 @@ export class Ingredients {
   /** The model of one edge. */
   async modelOf(edge: string): Promise<Float32Array> {
     const update = this.updates.findLast((u) => u.about.edge === edge);
-    if (!update) throw new RangeError(`no update of ${edge}`);
+    if (!update) throw new ArgumentError('ECAVG_AGGREGATE', `no update of ${edge}`);
     return this.#made(1, (sum) => update.addTo(sum, 1));
   }
 
@@ -44,7 +45,7 @@ export class Ingredients {
     const all = this.edges.reduce((a, e) => a + e.share, 0);
     const kept = this.edges.filter((e) => !left.has(e.edge));
     const rest = kept.reduce((a, e) => a + e.share, 0);
-    if (!(rest > 0)) throw new RangeError('nobody is left to average');
+    if (!(rest > 0)) throw new ArgumentError('ECAVG_AGGREGATE', 'nobody is left to average');
     const shares = this.edges.map((e) => (left.has(e.edge) ? 0 : e.share));
     return this.#made(all / rest, async (sum) => {
       await sumOverHolders(this.updates, shares, sum);

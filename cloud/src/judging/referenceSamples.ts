@@ -22,12 +22,16 @@ export async function openReferenceSamples(
   const [tuning, guard] = splitByGroup(data, samples, [config.fineTune.share], config.data.seed, 'reference');
   if (!tuning?.length || !guard?.length)
     throw new ConfigError(
+      'ECAVG_CONFIG_COMBINATION',
       `${samples.length} reference samples in ${new Set(samples.map((i) => data.groups[i] as number)).size} groups are too few to tune on some and judge on others`,
     );
   const { distill, features } = config.fineTune;
   // Distillation and shared activations teach classes.
   if (data.classes.length === 0 && (distill.weight > 0 || features.samples > 0))
-    throw new ConfigError('fineTune.distill and fineTune.features need data with classes; this has none');
+    throw new ConfigError(
+      'ECAVG_CONFIG_COMBINATION',
+      'fineTune.distill and fineTune.features need data with classes; this has none',
+    );
   return { tuning: { data, indices: tuning }, guard: { data, indices: guard } };
 }
 
@@ -41,7 +45,11 @@ async function openAll(
     const { data, split } = openData(settings);
     return { data, samples: split.reference };
   }
-  if (!reference) throw new ConfigError('data.stream needs data.reference: recordings that the cloud judges models on');
+  if (!reference)
+    throw new ConfigError(
+      'ECAVG_CONFIG_COMBINATION',
+      'data.stream needs data.reference: recordings that the cloud judges models on',
+    );
   const windows = await loadRecordings(stream, reference, warn);
   return { data: windows, samples: everything(windows).indices };
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Artifact } from '@ecavg/models';
 import {
+  CodedError,
   decodeMessage,
   type EdgeTopic,
   type Manifest,
@@ -103,7 +104,7 @@ export class Downlink {
   fits({ layout }: Artifact): void {
     const { serving } = this;
     if (serving && serving.artifact.layout.hash !== layout.hash)
-      throw new Error('the model has another layout now: start this aggregator again');
+      throw new CodedError('ECAVG_MODEL_SHAPE', 'the model has another layout now: start this aggregator again');
   }
 
   /** Passes a version on, byte for byte. */

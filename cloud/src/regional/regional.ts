@@ -2,7 +2,7 @@
 // May use inbox, judging, versions and fleet for its edges, and the follower of the runtime for its way up.
 import { join } from 'node:path';
 import { type Artifact, readArtifact, updateArtifact } from '@ecavg/models';
-import { codec, decodeUpdate, encodeMessage, PRESETS } from '@ecavg/protocol';
+import { CodedError, codec, decodeUpdate, encodeMessage, PRESETS } from '@ecavg/protocol';
 import {
   BlobStore,
   Follower,
@@ -223,7 +223,8 @@ class Region {
   #complete(entry: PartialAggregate, outcome: Outcome): PartialAggregate {
     if (outcome !== 'given-back' || entry.wanted) return entry;
     const { following } = this.#follower;
-    if (following.kind === 'no-version') throw new Error('what the update carried can be read once a version is here');
+    if (following.kind === 'no-version')
+      throw new CodedError('ECAVG_NOT_READY', 'what the update carried can be read once a version is here');
     const { layout } = following.artifact;
     const { header, payload } = decodeUpdate(entry.blob);
     const wanted = new Float32Array(layout.total);

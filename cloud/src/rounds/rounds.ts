@@ -1,3 +1,4 @@
+import { CodedError } from '@ecavg/protocol/errors';
 import type { Logger, SerialQueue } from '@ecavg/runtime';
 import { leastUpdates } from '../aggregation/chosen.js';
 import type { StrategyConfig } from '../aggregation/config.js';
@@ -202,7 +203,7 @@ export class RoundManager {
   async #open(round: number): Promise<void> {
     const { config, store, registry, members, records, events, log } = this.parts;
     const head = registry.head;
-    if (!head) throw new Error('no version to open a round on');
+    if (!head) throw new CodedError('ECAVG_PROGRAM', 'no version to open a round on');
     const now = Date.now();
     const { deadlineSeconds, pretrainEpochs, epochs, mode, buffer } = config.rounds;
     const { online } = members;

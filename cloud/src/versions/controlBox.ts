@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { watch } from 'node:fs';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { codeOf, ERRORS, type ErrorCode } from '@ecavg/protocol/errors';
 import { type Logger, StateFile, StateFormat, unchanged } from '@ecavg/runtime';
 import { z } from 'zod';
 
@@ -19,7 +20,13 @@ export type ControlRequest = z.output<typeof requestSchema>;
 /** The same, where it is known which model is meant. */
 export type Control = Pick<ControlRequest, 'action' | 'version'>;
 
-const answerSchema = z.object({ done: z.boolean(), text: z.string() });
+const errorCode = z.custom<ErrorCode>((v) => typeof v === 'string' && v in ERRORS);
+const answerSchema = z.object({
+  done: z.boolean(),
+  text: z.string(),
+  /** Why not, where it was not done; one that is not known here, of another release, is left out. */
+  error: errorCode.optional().catch(undefined),
+});
 /** What came of it, in words for people. */
 export type ControlAnswer = z.output<typeof answerSchema>;
 
@@ -116,7 +123,7 @@ export class ControlBox {
         answer = await carryOut(request);
         if (answer.done) log.info({ request, answer: answer.text }, 'carried out a command');
       } catch (error) {
-        answer = { done: false, text: (error as Error).message };
+        answer = { done: false, text: (error as Error).message, error: codeOf(error) };
       }
       if (!answer.done) log.warn({ request: name, detail: answer.text }, 'a command was refused');
       await new StateFile(join(this.folder, name.replace(REQUEST, ANSWER)), answerFormat).write(answer);

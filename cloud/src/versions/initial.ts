@@ -44,6 +44,7 @@ async function initialArtifact(config: ModelConfig, data: DataSet): Promise<Arti
   const loss = data.classes.length > 0 ? 'cross-entropy' : 'mse';
   if (!file && (loss === 'mse') !== (ZOO[architecture]?.loss === 'mse'))
     throw new ConfigError(
+      'ECAVG_CONFIG_COMBINATION',
       loss === 'mse'
         ? `model ${architecture} tells classes apart, and the data has none: take sensor-autoencoder`
         : `model ${architecture} rebuilds its input and tells no classes apart: take another, or leave data.stream.classes out`,
@@ -52,11 +53,13 @@ async function initialArtifact(config: ModelConfig, data: DataSet): Promise<Arti
   const { shape } = artifact.info.output;
   if (loss === 'cross-entropy' && (shape.length !== 2 || shape[1] !== data.classes.length)) {
     throw new ConfigError(
+      'ECAVG_CONFIG_COMBINATION',
       `model ${file ?? architecture} gives [${shape.slice(1).join(', ')}] outputs a sample; data set ${data.name} has ${data.classes.length} classes`,
     );
   }
   if (loss === 'mse' && shape.join() !== artifact.info.input.shape.join()) {
     throw new ConfigError(
+      'ECAVG_CONFIG_COMBINATION',
       `model ${file ?? architecture} gives [${shape.slice(1).join(', ')}]; without classes it must rebuild its input, [${data.shape.join(', ')}]`,
     );
   }

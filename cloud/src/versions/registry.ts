@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Artifact, OPTIMIZERS, readArtifact } from '@ecavg/models';
-import { sha256Hex } from '@ecavg/protocol';
+import { CodedError, sha256Hex } from '@ecavg/protocol';
 import {
   ConfigError,
   listFolder,
@@ -103,6 +103,7 @@ export class Registry {
     const text = ({ from, batch, optimizer }: ModelSource): string => `${from} with batch ${batch} and ${optimizer}`;
     if (index && text(index.source) !== text(source)) {
       throw new ConfigError(
+        'ECAVG_CONFIG_COMBINATION',
         `${folder} holds versions made from ${text(index.source)}; the settings say ${text(source)}: take another model.id or dataDir, or put the settings back`,
       );
     }
@@ -174,7 +175,7 @@ export class Registry {
   /** The version on trial comes into force. */
   async promote(): Promise<void> {
     const { canary } = this;
-    if (!canary) throw new Error('no version is on trial');
+    if (!canary) throw new CodedError('ECAVG_PROGRAM', 'no version is on trial');
     await this.#save(this.#versions.map((v) => (v === canary ? { ...v, state: 'current' as const } : v)));
   }
 
@@ -185,9 +186,13 @@ export class Registry {
   async restore(number: number, createdAt: number): Promise<Version> {
     const { head } = this;
     const old = this.#versions.find((v) => v.version === number);
-    if (!head || !old) throw new ConfigError(`there is no version ${number}: "ecavg cloud history" lists them`);
+    if (!head || !old)
+      throw new ConfigError('ECAVG_NOT_FOUND', `there is no version ${number}: "ecavg cloud history" lists them`);
     if (!(await readIfThere(this.#blob(old.sha256))))
-      throw new ConfigError(`the file of version ${number} is no longer kept: "ecavg cloud history" says which are`);
+      throw new ConfigError(
+        'ECAVG_NOT_FOUND',
+        `the file of version ${number} is no longer kept: "ecavg cloud history" says which are`,
+      );
     const { sha256, train, metrics } = old;
     const restores = old.restores ?? number;
     const round = this.newest?.round ?? 0;
@@ -210,9 +215,12 @@ export class Registry {
 
   async blob(sha256: string): Promise<Uint8Array> {
     const bytes = await readIfThere(this.#blob(sha256));
-    if (!bytes) throw new Error(`registry ${this.folder} has no file ${sha256}`);
+    if (!bytes) throw new CodedError('ECAVG_STATE_DAMAGED', `registry ${this.folder} has no file ${sha256}`);
     if (sha256Hex(bytes) !== sha256)
-      throw new Error(`registry file ${this.#blob(sha256)} is damaged: restore it from a backup`);
+      throw new CodedError(
+        'ECAVG_STATE_DAMAGED',
+        `registry file ${this.#blob(sha256)} is damaged: restore it from a backup`,
+      );
     return bytes;
   }
 

@@ -1,7 +1,7 @@
 // Versions: the registry of a model's versions, how one is coded, published, tried out by some edges and taken back.
 // It may touch the rooms aggregation, fleet, telemetry, inbox and judging.
 import type { Artifact } from '@ecavg/models';
-import { PRESETS } from '@ecavg/protocol';
+import { CodedError, PRESETS } from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
 import type { ServerState } from '../aggregation/serverOptimizer.js';
 import type { EventLog } from '../fleet/events.js';
@@ -78,7 +78,7 @@ export class Releases {
 
   static async open(parts: ReleaseParts): Promise<Releases> {
     const { head } = parts.registry;
-    if (!head) throw new Error('the registry has no version in force');
+    if (!head) throw new CodedError('ECAVG_PROGRAM', 'the registry has no version in force');
     return new Releases(parts, await parts.registry.load(head));
   }
 
@@ -231,7 +231,7 @@ export class Releases {
 
   #head(): Version {
     const { head } = this.parts.registry;
-    if (!head) throw new Error('the registry has no version in force');
+    if (!head) throw new CodedError('ECAVG_PROGRAM', 'the registry has no version in force');
     return head;
   }
 

@@ -1,5 +1,12 @@
 import type { StreamWindow } from '@ecavg/models';
-import { decodeMessage, encodeMessage, ProtocolError, type ResultMessage, type Topics } from '@ecavg/protocol';
+import {
+  CodedError,
+  decodeMessage,
+  encodeMessage,
+  ProtocolError,
+  type ResultMessage,
+  type Topics,
+} from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
 import { z } from 'zod';
 import type { Answer, InferenceService } from './service.js';
@@ -90,11 +97,15 @@ export class InferenceEndpoint {
 }
 
 function fromJson(payload: Uint8Array): { id: string; x: Float32Array } {
-  if (payload.length > MAX_BYTES) throw new Error(`${payload.length} bytes; the limit is ${MAX_BYTES}`);
+  if (payload.length > MAX_BYTES)
+    throw new CodedError('ECAVG_INFER_REQUEST', `${payload.length} bytes; the limit is ${MAX_BYTES}`);
   const parsed = jsonSchema.safeParse(JSON.parse(Buffer.from(payload).toString('utf8')));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    throw new Error(`${issue?.path.join('.')}: ${issue?.message}; expected {"id": "...", "x": [numbers]}`);
+    throw new CodedError(
+      'ECAVG_INFER_REQUEST',
+      `${issue?.path.join('.')}: ${issue?.message}; expected {"id": "...", "x": [numbers]}`,
+    );
   }
   return { id: parsed.data.id, x: Float32Array.from(parsed.data.x) };
 }

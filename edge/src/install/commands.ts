@@ -64,7 +64,8 @@ function installCommand(load: LoadConfig): Command {
     .option('--print', 'print the unit and do nothing')
     .action(async (_: object, command: Command) => {
       const flags = command.optsWithGlobals<InstallFlags>();
-      if (!flags.config) throw new ConfigError('say which settings the service runs with: --config FILE');
+      if (!flags.config)
+        throw new ConfigError('ECAVG_ARGUMENT', 'say which settings the service runs with: --config FILE');
       const config = await load(flags.config);
       const { install, unitFor } = await import('./install.js');
       const options = { memoryMax: undefined, ...flags, configFile: flags.config, start: flags.start === true };
@@ -88,7 +89,7 @@ function enrolCommand(load: LoadConfig): Command {
       try {
         token = readFileSync(flags.tokenFile === '-' ? 0 : flags.tokenFile, 'utf8').trim();
       } catch (cause) {
-        throw new ConfigError(`file ${flags.tokenFile} can't be read`, { cause });
+        throw new ConfigError('ECAVG_SECRET_FILE', `file ${flags.tokenFile} can't be read`, { cause });
       }
       const [{ enrol }, { createLogger }] = await Promise.all([import('./enrol.js'), import('@ecavg/runtime')]);
       const key = await enrol(config, token, flags.wait, createLogger('edge', { ...config.log, level: 'silent' }));
@@ -133,6 +134,7 @@ function logsCommand(): Command {
       const { error, status } = spawnSync('journalctl', args, { stdio: 'inherit' });
       if (error)
         throw new ConfigError(
+          'ECAVG_INSTALL',
           'there is no journalctl here: a gateway that is no systemd service logs to its standard error',
         );
       process.exitCode = status ?? 1;

@@ -1,4 +1,4 @@
-import { decodeMessage, Topics } from '@ecavg/protocol';
+import { CodedError, decodeMessage, Topics } from '@ecavg/protocol';
 import { ConfigError, connectBroker, enrolRequest, type Logger, openDataFolder, writeDurable } from '@ecavg/runtime';
 import type { GatewayConfig, UplinkConfig } from '../uplink/config.js';
 import { openIdentity } from '../uplink/identity.js';
@@ -12,8 +12,8 @@ export interface EnrolConfig extends GatewayConfig, Pick<UplinkConfig, 'trust'> 
  */
 export async function enrol(config: EnrolConfig, token: string, waitSeconds: number, log: Logger): Promise<string> {
   const { tokenFile } = config.trust;
-  if (!tokenFile) throw new ConfigError('set trust.tokenFile: the file that the token is kept in');
-  if (token === '') throw new ConfigError('the token is empty: "ecavg cloud token" makes one');
+  if (!tokenFile) throw new ConfigError('ECAVG_SECRET_FILE', 'set trust.tokenFile: the file that the token is kept in');
+  if (token === '') throw new ConfigError('ECAVG_SECRET_FILE', 'the token is empty: "ecavg cloud token" makes one');
   await openDataFolder(config.dataDir, 'edge');
   await writeDurable(tokenFile, `${token}\n`, 0o600);
   const { signer, trust, login } = await openIdentity(config);
@@ -24,7 +24,13 @@ export async function enrol(config: EnrolConfig, token: string, waitSeconds: num
   try {
     await new Promise<void>((done, fail) => {
       const limit = setTimeout(
-        () => fail(new Error(`no answer within ${waitSeconds} s: do broker (${config.broker.url}) and cloud run?`)),
+        () =>
+          fail(
+            new CodedError(
+              'ECAVG_ENROL',
+              `no answer within ${waitSeconds} s: do broker (${config.broker.url}) and cloud run?`,
+            ),
+          ),
         waitSeconds * 1000,
       );
       const end = (error?: Error): void => {
@@ -44,7 +50,8 @@ export async function enrol(config: EnrolConfig, token: string, waitSeconds: num
           const receipt = decodeMessage('receipt', payload);
           if (receipt.id !== null) return;
           if (receipt.status === 'accepted') end();
-          else end(new Error(`the cloud refuses: ${receipt.reason ?? ''} (${receipt.detail ?? ''})`));
+          else
+            end(new CodedError('ECAVG_ENROL', `the cloud refuses: ${receipt.reason ?? ''} (${receipt.detail ?? ''})`));
         } catch (error) {
           end(error as Error);
         }

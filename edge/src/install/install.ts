@@ -29,7 +29,10 @@ const UNITS = '/etc/systemd/system';
 /** Text of the unit for these settings. Throws ConfigError where they can't work under systemd. */
 export function unitFor(config: InstallConfig, { configFile, user, memoryMax }: InstallOptions): string {
   if (!isAbsolute(config.dataDir))
-    throw new ConfigError(`dataDir is ${JSON.stringify(config.dataDir)}: a service needs an absolute path`);
+    throw new ConfigError(
+      'ECAVG_INSTALL',
+      `dataDir is ${JSON.stringify(config.dataDir)}: a service needs an absolute path`,
+    );
   const program = realpathSync(fileURLToPath(new URL('../../bin/ecavg-edge.js', import.meta.url)));
   return unitFile({
     edge: config.edge,
@@ -54,7 +57,10 @@ export function install(config: InstallConfig, options: InstallOptions, say: (li
   const staged = root !== '/';
   const text = unitFor(config, options);
   if (!staged && process.getuid?.() !== 0)
-    throw new ConfigError('installing a service takes root: use sudo, or --root DIR to write the files elsewhere');
+    throw new ConfigError(
+      'ECAVG_INSTALL',
+      'installing a service takes root: use sudo, or --root DIR to write the files elsewhere',
+    );
   const file = join(root, UNITS, `${name}.service`);
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, text);
@@ -88,12 +94,13 @@ function userId(user: string, say: (line: string) => void): { uid: number; gid: 
     say(`made: user ${user}`);
   }
   const [uid, gid] = [number('-u'), number('-g')];
-  if (uid === undefined || gid === undefined) throw new ConfigError(`there is no user ${user}, and none could be made`);
+  if (uid === undefined || gid === undefined)
+    throw new ConfigError('ECAVG_INSTALL', `there is no user ${user}, and none could be made`);
   return { uid, gid };
 }
 
 function run(program: string, args: readonly string[]): void {
   const { status, error } = spawnSync(program, [...args], { stdio: ['ignore', 'inherit', 'inherit'] });
   if (error || status !== 0)
-    throw new ConfigError(`${program} ${args.join(' ')} failed${error ? ` (${error.message})` : ''}`);
+    throw new ConfigError('ECAVG_INSTALL', `${program} ${args.join(' ')} failed${error ? ` (${error.message})` : ''}`);
 }

@@ -21,7 +21,8 @@ export async function statusOf(
 ): Promise<{ status: GatewayStatus; running: boolean }> {
   await checkDataFolder(dataDir, 'edge');
   const status = await readStatus(dataDir);
-  if (!status) throw new ConfigError(`no gateway has run in ${dataDir} yet: is --config the right file?`);
+  if (!status)
+    throw new ConfigError('ECAVG_NOT_FOUND', `no gateway has run in ${dataDir} yet: is --config the right file?`);
   return { status, running: alive(status.pid) && Math.abs(now - status.at) < STALE_MS };
 }
 

@@ -1,4 +1,5 @@
 import { type Artifact, batchNormTensors, headTensors, matches } from '@ecavg/models';
+import { ArgumentError } from '@ecavg/protocol/errors';
 import type { EdgeStore } from '../uplink/edgeStore.js';
 import type { TrainConfig } from './config.js';
 
@@ -33,7 +34,10 @@ export class LocalTensors {
       .filter((t) => names.has(t.name))
       .map(({ offset, length }): [number, number] => [offset, offset + length]);
     if (ranges.length === all.size)
-      throw new RangeError('every tensor of the model is local: there is nothing to share; change train.local...');
+      throw new ArgumentError(
+        'ECAVG_CONFIG_COMBINATION',
+        'every tensor of the model is local: there is nothing to share; change train.local...',
+      );
     const kept = await store.localTensors(artifact.layout.hash);
     const length = ranges.reduce((sum, [start, end]) => sum + end - start, 0);
     return new LocalTensors(store, artifact.layout.hash, ranges, kept?.length === length ? kept : undefined);

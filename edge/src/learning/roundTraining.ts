@@ -1,5 +1,6 @@
 import { type Artifact, ModelError } from '@ecavg/models';
 import type { RoundMessage } from '@ecavg/protocol';
+import { CodedError } from '@ecavg/protocol/errors';
 import type { Logger } from '@ecavg/runtime';
 import type { Governor } from '../power/governor.js';
 import type { EdgeStore, OutboxEntry } from '../uplink/edgeStore.js';
@@ -53,7 +54,7 @@ export class RoundTraining {
     const now = this.#state;
     const goesOn = mode === 'async' && state === 'open';
     if (now.kind !== 'running' || goesOn || (round === now.round && state === 'open')) return;
-    now.abort.abort(new Error(`round ${now.round} is over`));
+    now.abort.abort(new CodedError('ECAVG_STOPPED', `round ${now.round} is over`));
   }
 
   /** An update of this round was made, in this run or an earlier one. */
@@ -76,7 +77,7 @@ export class RoundTraining {
 
   /** Ends training, or the wait for it. */
   stop(): void {
-    if (this.#state.kind === 'running') this.#state.abort.abort(new Error('stopping'));
+    if (this.#state.kind === 'running') this.#state.abort.abort(new CodedError('ECAVG_STOPPED', 'stopping'));
     else this.#end();
   }
 

@@ -114,6 +114,7 @@ export class Governor {
       const used = process.memoryUsage.rss();
       if (maxMemoryMegabytes > 0 && used > maxMemoryMegabytes * MEGABYTE)
         throw new ModelError(
+          'ECAVG_POWER_MEMORY',
           `training needs ${Math.round(used / MEGABYTE)} MB; power.maxMemoryMegabytes is ${maxMemoryMegabytes}`,
         );
       await this.#look(signal);

@@ -1,4 +1,5 @@
 import { classIndex, type RowSink, type StreamConfig, type StreamWindow, Windower } from '@ecavg/models';
+import { CodedError } from '@ecavg/protocol/errors';
 import type { Logger } from '@ecavg/runtime';
 import { BAD_INPUT, type BadInput, type Intake, type RecordingIntake } from '../sources/source.js';
 import type { TypedSettings } from '../sources/typedSettings.js';
@@ -132,7 +133,7 @@ export class StreamIntake implements Intake, RecordingIntake {
   #window(window: StreamWindow, origin: Origin): void {
     const { disk, store, quality, found } = this.parts;
     try {
-      if (!disk.hasRoom) throw new Error('the disk has less room than power.minFreeMegabytes');
+      if (!disk.hasRoom) throw new CodedError('ECAVG_STORAGE', 'the disk has less room than power.minFreeMegabytes');
       const kept = store.add(window, origin);
       quality.count(kept ? 'windows' : store.trains(window) ? 'onBorder' : 'unlabelled');
     } catch (error) {

@@ -1,4 +1,5 @@
 import { gatewayShard, openData, splitByGroup, type View } from '@ecavg/models';
+import { ArgumentError } from '@ecavg/protocol/errors';
 import { ConfigError, type Logger } from '@ecavg/runtime';
 import type { Governor } from '../power/governor.js';
 import type { Login } from '../uplink/identity.js';
@@ -15,7 +16,11 @@ export async function openLocalData(
 ): Promise<LocalData | StreamData> {
   const { stream, sources } = config.data;
   if (stream) return StreamData.open({ config, stream, login, disk: governor, log });
-  if (sources.length > 0) throw new ConfigError('data.sources needs data.stream: say how readings become windows');
+  if (sources.length > 0)
+    throw new ConfigError(
+      'ECAVG_CONFIG_COMBINATION',
+      'data.sources needs data.stream: say how readings become windows',
+    );
   return openShard(config);
 }
 
@@ -26,7 +31,10 @@ export function openShard(config: SamplesConfig): LocalData {
   const { data, split } = shared;
   const [validation, train] = splitByGroup(data, shard, [config.data.validationShare], config.data.seed, config.edge);
   if (!validation?.length || !train?.length) {
-    throw new RangeError(`gateway ${config.edge} has ${shard.length} samples: too few to train and validate`);
+    throw new ArgumentError(
+      'ECAVG_DATA_SPLIT',
+      `gateway ${config.edge} has ${shard.length} samples: too few to train and validate`,
+    );
   }
   const view: View = { data, indices: train };
   return {

@@ -2,6 +2,7 @@ import { closeSync, ftruncateSync, mkdirSync, openSync, readSync, writeSync } fr
 import { dirname } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { Random } from '@ecavg/models';
+import { CodedError } from '@ecavg/protocol/errors';
 
 /** Bytes before a slot's values: crc32 of the rest, label, number of its group. */
 const HEAD = 16;
@@ -121,7 +122,8 @@ export class Reservoir {
     bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), HEAD);
     bytes.writeUInt32LE(crc32(bytes.subarray(4)), 0);
     const written = writeSync(this.fd, bytes, 0, bytes.length, slot * this.#slotBytes);
-    if (written < bytes.length) throw Object.assign(new Error('the disk is full'), { code: 'ENOSPC' });
+    if (written < bytes.length)
+      throw Object.assign(new CodedError('ECAVG_STORAGE', 'the disk is full'), { code: 'ENOSPC' });
     this.#note(slot, kept);
   }
 
@@ -129,7 +131,7 @@ export class Reservoir {
   read(slot: number, out: Float32Array, offset: number): void {
     const view = new Uint8Array(out.buffer, out.byteOffset + 4 * offset, 4 * this.about.size);
     const length = readSync(this.fd, view, 0, view.length, slot * this.#slotBytes + HEAD);
-    if (length < view.length) throw new Error(`sample ${slot} of the store is cut off`);
+    if (length < view.length) throw new CodedError('ECAVG_STATE_DAMAGED', `sample ${slot} of the store is cut off`);
   }
 
   close(): void {

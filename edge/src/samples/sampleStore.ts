@@ -10,6 +10,7 @@ import {
   streamShape,
   type View,
 } from '@ecavg/models';
+import { ArgumentError } from '@ecavg/protocol/errors';
 import { type Logger, NewerFormatError, opaqueState, StateFormat, unchanged } from '@ecavg/runtime';
 import { z } from 'zod';
 import { Reservoir } from './reservoir.js';
@@ -86,7 +87,10 @@ export class SampleStore {
     const windows = Math.min(options.maxWindows, fits);
     const held = Math.max(1, Math.round(windows * options.validationShare));
     if (windows - held < 1)
-      throw new RangeError(`data.store has room for ${windows} windows of ${size} values: too few`);
+      throw new ArgumentError(
+        'ECAVG_CONFIG_COMBINATION',
+        `data.store has room for ${windows} windows of ${size} values: too few`,
+      );
     const open = (part: 'train' | 'validation', capacity: number): Reservoir =>
       Reservoir.open(
         join(options.folder, `${part}.windows`),

@@ -119,7 +119,10 @@ export class StreamData implements LocalData {
   static async open(parts: StreamParts): Promise<StreamData> {
     const { data, dataDir } = parts.config;
     if (data.sources.length === 0)
-      throw new ConfigError('data.stream needs data.sources: say where the readings come from');
+      throw new ConfigError(
+        'ECAVG_CONFIG_COMBINATION',
+        'data.stream needs data.sources: say where the readings come from',
+      );
     const normal = await normalFile(dataDir).read();
     return new StreamData(parts, normal?.channels ?? {});
   }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { StreamConfig } from '@ecavg/models';
+import { CodedError } from '@ecavg/protocol/errors';
 import { ConfigError, RecordTable } from '@ecavg/runtime';
 import { channelOf } from '../sources/source.js';
 import { recordShape, tryTo } from '../sources/table.js';
@@ -39,7 +40,7 @@ export class TransformChain {
       const name = `${field} (${type})`;
       const transform = tryTo(name, () => table.get(type).make(own, { stream, field, channel }));
       if (typeof transform?.reading !== 'function')
-        throw new ConfigError(`${field}: what transform ${type} makes has no reading`);
+        throw new ConfigError('ECAVG_EXTENSION_SHAPE', `${field}: what transform ${type} makes has no reading`);
       return { name, transform };
     });
   }
@@ -84,7 +85,10 @@ export class TransformChain {
       const next = { ...(one as Reading) };
       const known = Number.isInteger(next.channel) && this.stream.channels[next.channel] !== undefined;
       if (known && Number.isFinite(next.at) && Number.isFinite(next.value)) return next;
-      throw new Error(`gave ${shown(made)} for a reading of ${this.stream.channels[channel]?.name}`);
+      throw new CodedError(
+        'ECAVG_EXTENSION_SHAPE',
+        `gave ${shown(made)} for a reading of ${this.stream.channels[channel]?.name}`,
+      );
     });
   }
 }

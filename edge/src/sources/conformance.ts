@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type StreamConfig, streamSchema } from '@ecavg/models';
+import { CodedError } from '@ecavg/protocol/errors';
 import { brokerSchema, createLogger, RecordTable } from '@ecavg/runtime';
 import { Recorder } from './recorder.js';
 import type { SourceRecord } from './source.js';
@@ -242,7 +243,7 @@ async function inTime<T>(what: string, step: Promise<T>, ms: number): Promise<T>
   const late = new AbortController();
   const limit = sleep(ms, undefined, { signal: late.signal }).then(
     () => {
-      throw new Error(`${what} did not resolve within ${ms} ms`);
+      throw new CodedError('ECAVG_CONFORMANCE', `${what} did not resolve within ${ms} ms`);
     },
     () => undefined as never,
   );

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError } from '@ecavg/protocol/errors';
 import { BAD_INPUT, type BadInput, type Intake, type RecordingIntake } from './source.js';
 
 /** 2001 in ms; in seconds since 1970 it would be the year 5138. */
@@ -65,7 +66,7 @@ export class Recorder implements Intake, RecordingIntake {
     const end = performance.now() + ms;
     while (!this.#fault && !holds()) {
       const left = end - performance.now();
-      if (left <= 0) throw new Error(`${what} within ${ms} ms`);
+      if (left <= 0) throw new CodedError('ECAVG_CONFORMANCE', `${what} within ${ms} ms`);
       const told = new Promise<void>((done) => {
         this.#waiting = done;
       });

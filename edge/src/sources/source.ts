@@ -95,7 +95,10 @@ export function channelOf({ channels }: StreamConfig, name: string, field: strin
   const channel = channels.findIndex((c) => c.name === name);
   if (channel < 0) {
     const which = field.endsWith(`.${name}`) ? 'such channel' : `channel ${name}`;
-    throw new ConfigError(`${field}: data.stream has no ${which}; it has ${channels.map((c) => c.name).join(', ')}`);
+    throw new ConfigError(
+      'ECAVG_CONFIG_FIELD',
+      `${field}: data.stream has no ${which}; it has ${channels.map((c) => c.name).join(', ')}`,
+    );
   }
   return channel;
 }

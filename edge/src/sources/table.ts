@@ -33,7 +33,7 @@ export function makeSource(
   const made = tryTo(`${field} (${type})`, () => table.get(type).make(settings, { ...means, channel }));
   for (const method of ['start', 'stop'] as const)
     if (typeof made?.[method] !== 'function')
-      throw new ConfigError(`${field}: what source ${type} makes has no ${method}`);
+      throw new ConfigError('ECAVG_EXTENSION_SHAPE', `${field}: what source ${type} makes has no ${method}`);
   return made;
 }
 
@@ -44,6 +44,7 @@ export function tryTo<T>(what: string, step: () => T): T {
   } catch (cause) {
     if (cause instanceof ConfigError) throw cause;
     throw new ConfigError(
+      'ECAVG_EXTENSION_SHAPE',
       `${what} can't be made: ${cause instanceof Error ? cause.message : 'it threw what is no Error'}`,
       {
         cause,

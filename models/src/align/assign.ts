@@ -1,3 +1,4 @@
+import { ArgumentError } from '@ecavg/protocol/errors';
 /**
  * Linear assignment by shortest augmenting paths with potentials (Kuhn and Munkres; Jonker and Volgenant 1987): which column each row
  * takes so that the gains sum to the most. O(n^3) time, O(n) memory beyond the matrix.
@@ -5,7 +6,8 @@
  * @returns `columns[row]`, a permutation.
  */
 export function assign(gain: Float64Array, n: number): Int32Array {
-  if (gain.length !== n * n) throw new RangeError(`${gain.length} gains for ${n} rows and columns`);
+  if (gain.length !== n * n)
+    throw new ArgumentError('ECAVG_DATA_FILE', `${gain.length} gains for ${n} rows and columns`);
   // Rows and columns count from 1; 0 is the row that is being placed.
   const rowPotential = new Float64Array(n + 1);
   const columnPotential = new Float64Array(n + 1);

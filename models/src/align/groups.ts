@@ -70,10 +70,10 @@ class Units {
  */
 export async function permutationGroups(model: ModelProto, sample: readonly number[]): Promise<PermutationGroup[]> {
   const { graph } = model;
-  if (!graph) throw new ModelError('the model has no graph');
+  if (!graph) throw new ModelError('ECAVG_MODEL_FILE', 'the model has no graph');
   const weights = new Set(graph.initializer.map((t) => t.name));
   const entry = graph.input.find((i) => !weights.has(i.name));
-  if (!entry) throw new ModelError('the model has no input');
+  if (!entry) throw new ModelError('ECAVG_MODEL_SHAPE', 'the model has no input');
   const probe = await probeModel(model, entry.name, [2, ...sample]);
   const walk = new Walk(probe, weights);
   walk.enter(entry.name);

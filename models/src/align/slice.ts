@@ -1,5 +1,5 @@
 import { clone } from '@bufbuild/protobuf';
-import { type Layout, makeLayout } from '@ecavg/protocol';
+import { ArgumentError, type Layout, makeLayout } from '@ecavg/protocol';
 import { type Artifact, readArtifact } from '../artifact.js';
 import type { TrainingInfo } from '../autodiff/info.js';
 import { buildTrainingGraph, type TrainingGraphOptions } from '../autodiff/trainingGraph.js';
@@ -66,9 +66,13 @@ export async function sliceModel(
   width: number,
 ): Promise<Slice> {
   if (!(width > 0 && width < 1) || !Number.isInteger(width / WIDTH_STEP))
-    throw new RangeError(`a width of ${width}: it must be a multiple of 1/16 above 0 and below 1`);
+    throw new ArgumentError(
+      'ECAVG_MODEL_OPTION',
+      `a width of ${width}: it must be a multiple of 1/16 above 0 and below 1`,
+    );
   const groups = await permutationGroups(model, sample);
-  if (groups.length === 0 || !model.graph) throw new ModelError('the model has no hidden units that can be left out');
+  if (groups.length === 0 || !model.graph)
+    throw new ModelError('ECAVG_MODEL_OPTION', 'the model has no hidden units that can be left out');
   const kept = keptAxes(groups, width);
   const initializer = model.graph.initializer.map((t) => {
     const shape = t.dims.map(Number);
@@ -126,7 +130,10 @@ export async function sliceArtifact(whole: Artifact, width: number): Promise<{ a
   const train = serializeModel(await buildTrainingGraph(slice.model, options));
   const artifact = { ...readArtifact(serializeModel(slice.model), train), sha256: whole.sha256 };
   if (artifact.layout.hash !== slice.layout.hash)
-    throw new ModelError('the slice of this model trains other tensors than the whole: it can not be sliced');
+    throw new ModelError(
+      'ECAVG_MODEL_SHAPE',
+      'the slice of this model trains other tensors than the whole: it can not be sliced',
+    );
   return { artifact, slice };
 }
 

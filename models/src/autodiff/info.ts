@@ -31,7 +31,7 @@ export interface TrainingInfo {
 /** Reads what `buildTrainingGraph` wrote into a training graph's metadata. @throws ModelError for any other graph. */
 export function trainingInfo(model: ModelProto): TrainingInfo {
   const text = metadata(model, METADATA_KEY);
-  if (!text) throw new ModelError('not a training graph made by ecavg (its metadata is missing)');
+  if (!text) throw new ModelError('ECAVG_MODEL_SHAPE', 'not a training graph made by ecavg (its metadata is missing)');
   return JSON.parse(text) as TrainingInfo;
 }
 

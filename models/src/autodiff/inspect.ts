@@ -21,7 +21,7 @@ export function inspectModel(model: ModelProto): Inspection {
   const inits = new Set(graph?.initializer.map((t) => t.name));
   const inputs = graph?.input.filter((i) => !inits.has(i.name)) ?? [];
   const [first, out] = [inputs[0], graph?.output[0]];
-  if (!graph || !first || !out) throw new ModelError('the model has no input or no output');
+  if (!graph || !first || !out) throw new ModelError('ECAVG_MODEL_SHAPE', 'the model has no input or no output');
   const counts = new Map<string, number>();
   for (const n of graph.node) counts.set(n.opType, (counts.get(n.opType) ?? 0) + 1);
   const values = graph.initializer.map((t) => t.dims.reduce((a, d) => a * Number(d), 1));
@@ -56,6 +56,7 @@ export function sampleShape(model: ModelProto, given?: readonly number[]): numbe
   const open = rest.filter((d) => typeof d !== 'number');
   if (input.shape.length < 2 || open.length > 0) {
     throw new ModelError(
+      'ECAVG_DATA_FILE',
       `input ${JSON.stringify(input.name)} has shape [${input.shape.join(', ')}]: its size is not fixed; give one sample's shape, as in --sample 3,32,32`,
     );
   }

@@ -38,6 +38,7 @@ export function chooseTensors(graph: Graph, choice: Choice): { parameters: Tenso
     if (!candidates.some((t) => matches([pattern], t.name))) {
       const names = candidates.slice(0, 8).map((t) => t.name);
       throw new ModelError(
+        'ECAVG_MODEL_SHAPE',
         `no parameter is called ${JSON.stringify(pattern)}; there are ${names.join(', ')}${candidates.length > 8 ? ', ...' : ''}`,
       );
     }
@@ -45,7 +46,8 @@ export function chooseTensors(graph: Graph, choice: Choice): { parameters: Tenso
   const parameters = candidates.filter(
     (t) => matches(choice.trainable ?? ['*'], t.name) && !matches(choice.frozen ?? [], t.name),
   );
-  if (parameters.length === 0) throw new ModelError('the model has no float32 parameters to train');
+  if (parameters.length === 0)
+    throw new ModelError('ECAVG_MODEL_SHAPE', 'the model has no float32 parameters to train');
   const buffers = choice.batchNorm === 'frozen' ? [] : floats.filter((t) => statistics.has(t.name));
   return { parameters, buffers };
 }

@@ -76,13 +76,15 @@ export async function buildTrainingGraph(model: ModelProto, options: TrainingGra
   const outputShape = probe.shape(outputName);
   if (outputShape[0] !== options.batch) {
     throw new ModelError(
+      'ECAVG_MODEL_OPTION',
       `the output has shape [${outputShape.join(', ')}]; its first axis must be the batch (${options.batch})`,
     );
   }
   const chosen = chooseTensors(graph, options);
   const held = chosen.parameters.filter((p) => matches(options.held ?? [], p.name));
   const parameters = chosen.parameters.filter((p) => !held.includes(p));
-  if (parameters.length === 0) throw new ModelError('every parameter is held: nothing is left to train');
+  if (parameters.length === 0)
+    throw new ModelError('ECAVG_MODEL_OP', 'every parameter is held: nothing is left to train');
   const buffers = [...chosen.buffers, ...held];
   const b = new GraphBuilder(PREFIX, Math.max(OPSET, opset));
   const free = new Set([...parameters, ...buffers].map((p) => p.name));
@@ -166,12 +168,16 @@ function checkModel(model: ModelProto): { graph: Graph; inputName: string; outpu
   const [first, out] = [inputs[0], graph?.output[0]];
   if (!graph || !first || !out || inputs.length !== 1 || graph.output.length !== 1) {
     throw new ModelError(
+      'ECAVG_MODEL_OP',
       `a model to train has one input and one output; this one has ${inputs.length} and ${graph?.output.length ?? 0}`,
     );
   }
   const opset = Number(model.opsetImport.find((o) => o.domain === '' || o.domain === 'ai.onnx')?.version ?? 0);
   if (opset < OLDEST_OPSET)
-    throw new ModelError(`the model has opset ${opset}; export it with opset ${OLDEST_OPSET} or later`);
+    throw new ModelError(
+      'ECAVG_MODEL_OP',
+      `the model has opset ${opset}; export it with opset ${OLDEST_OPSET} or later`,
+    );
   for (const tensor of graph.initializer) checkWeights(tensor);
   return { graph, inputName: first.name, outputName: out.name, opset };
 }
@@ -191,7 +197,7 @@ function emitUpdate(
   const mu = options.proximal ? b.input(STEP.mu, DataType.FLOAT, []) : undefined;
   let steps = parameters.map(({ name, shape }) => {
     const g = gradients.get(name);
-    if (!g) throw new ModelError(`parameter ${JSON.stringify(name)} does not reach the output`);
+    if (!g) throw new ModelError('ECAVG_MODEL_OPTION', `parameter ${JSON.stringify(name)} does not reach the output`);
     if (!mu) return g;
     const away = b.op('Sub', [name, b.input(`${name}:base`, DataType.FLOAT, shape)]);
     return b.op('Add', [g, b.op('Mul', [away, mu])]);
@@ -214,7 +220,10 @@ function backpropagate(nodes: readonly NodeProto[], last: string, seed: string, 
     if (all.every((g) => g === undefined) || !node.input.some((i) => ctx.needs(i))) continue;
     const op = opOf(node);
     if (!op) {
-      throw new ModelError(`${describeNode(node)} can't be trained through: supported are ${SUPPORTED_OPS.join(', ')}`);
+      throw new ModelError(
+        'ECAVG_MODEL_OP',
+        `${describeNode(node)} can't be trained through: supported are ${SUPPORTED_OPS.join(', ')}`,
+      );
     }
     op.gradient(node, all[0] ?? '', ctx, all).forEach((dx, i) => {
       const name = node.input[i];

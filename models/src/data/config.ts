@@ -1,3 +1,4 @@
+import { ArgumentError } from '@ecavg/protocol/errors';
 import { z } from 'zod';
 import type { DataSet } from './dataset.js';
 import { DATA_SETS, loadDataSet } from './sources.js';
@@ -59,7 +60,8 @@ export function openData(config: DataConfig): SharedData {
 export function gatewayShard(shared: SharedData, config: DataConfig, index: number): Int32Array {
   const shard = CUTS[config.partition](shared, config)[index];
   if (!shard)
-    throw new RangeError(
+    throw new ArgumentError(
+      'ECAVG_CONFIG_FIELD',
       `data.index is ${index}; with ${config.gateways} gateways it must be 0 to ${config.gateways - 1}`,
     );
   return shard;

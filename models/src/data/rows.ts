@@ -1,3 +1,4 @@
+import { ArgumentError } from '@ecavg/protocol/errors';
 import { type DataSet, sampleSize, type View } from './dataset.js';
 
 /**
@@ -13,7 +14,10 @@ export function rowsData(about: {
 }): DataSet {
   const size = about.shape.reduce((a, d) => a * d, 1);
   if (about.values.length !== about.labels.length * size)
-    throw new RangeError(`${about.values.length} values are not ${about.labels.length} rows of ${size}`);
+    throw new ArgumentError(
+      'ECAVG_TRAINING_DATA',
+      `${about.values.length} values are not ${about.labels.length} rows of ${size}`,
+    );
   const { name, shape, classes, values, labels } = about;
   return {
     name,
@@ -44,11 +48,14 @@ export function joinViews(views: readonly [View, ...View[]]): View {
   const size = sampleSize(first.data);
   for (const { data } of views)
     if (sampleSize(data) !== size || data.classes.length !== first.data.classes.length)
-      throw new RangeError(`${data.name} has other samples or classes than ${first.data.name}`);
+      throw new ArgumentError(
+        'ECAVG_TRAINING_DATA',
+        `${data.name} has other samples or classes than ${first.data.name}`,
+      );
   const places = views.flatMap((view) => [...view.indices].map((index) => ({ data: view.data, index })));
   const at = (i: number): { data: DataSet; index: number } => {
     const place = places[i];
-    if (!place) throw new RangeError(`sample ${i} of ${places.length}`);
+    if (!place) throw new ArgumentError('ECAVG_PROGRAM', `sample ${i} of ${places.length}`);
     return place;
   };
   return everything({
@@ -72,7 +79,8 @@ export function joinViews(views: readonly [View, ...View[]]): View {
 export function withTargets(view: View, rows: Float32Array): View {
   const { data, indices } = view;
   const classes = data.classes.length;
-  if (rows.length !== indices.length * classes) throw new RangeError('a distribution for each sample is wanted');
+  if (rows.length !== indices.length * classes)
+    throw new ArgumentError('ECAVG_TRAINING_DATA', 'a distribution for each sample is wanted');
   const place = new Map([...indices].map((index, n) => [index, n]));
   return {
     indices,
@@ -81,7 +89,7 @@ export function withTargets(view: View, rows: Float32Array): View {
       read: (index, out, offset) => data.read(index, out, offset),
       readTarget(index, out, offset) {
         const n = place.get(index);
-        if (n === undefined) throw new RangeError(`sample ${index} has no target`);
+        if (n === undefined) throw new ArgumentError('ECAVG_TRAINING_DATA', `sample ${index} has no target`);
         out.set(rows.subarray(n * classes, (n + 1) * classes), offset);
       },
     },

@@ -1,3 +1,4 @@
+import { ArgumentError } from '@ecavg/protocol/errors';
 import { Random } from '../random.js';
 import { type DataSet, labelHistogram } from './dataset.js';
 
@@ -17,7 +18,7 @@ export function splitByGroup(
 ): Int32Array[] {
   const sum = shares.reduce((a, s) => a + s, 0);
   if (shares.some((s) => !(s > 0)) || sum > 1 + 1e-9)
-    throw new RangeError(`shares ${shares.join(', ')} must be positive and sum to at most 1`);
+    throw new ArgumentError('ECAVG_DATA_SPLIT', `shares ${shares.join(', ')} must be positive and sum to at most 1`);
   const members = new Map<number, number[]>();
   for (const i of indices) {
     const group = data.groups[i] as number;
@@ -79,7 +80,10 @@ export function partitionDirichlet(
   minimum = 20,
 ): Int32Array[] {
   if (indices.length < parts * minimum) {
-    throw new RangeError(`${indices.length} samples can't give ${parts} parts at least ${minimum} each`);
+    throw new ArgumentError(
+      'ECAVG_DATA_SPLIT',
+      `${indices.length} samples can't give ${parts} parts at least ${minimum} each`,
+    );
   }
   const shards = deal(data, indices, parts, alpha, new Random(seed, 'dirichlet'));
   topUp(data, shards, minimum);
@@ -94,7 +98,10 @@ function topUp(data: DataSet, shards: number[][], minimum: number): void {
       const group = data.groups[rich.at(-1) as number];
       const moved = rich.filter((i) => data.groups[i] === group);
       if (rich.length - moved.length < minimum)
-        throw new RangeError(`groups of ${moved.length} samples are too large for ${shards.length} parts`);
+        throw new ArgumentError(
+          'ECAVG_DATA_SPLIT',
+          `groups of ${moved.length} samples are too large for ${shards.length} parts`,
+        );
       const kept = rich.filter((i) => data.groups[i] !== group);
       rich.splice(0, rich.length, ...kept);
       poor.push(...moved);
@@ -130,10 +137,12 @@ function deal(data: DataSet, indices: Int32Array, parts: number, alpha: number, 
 /** One part a site, in the order of the site numbers. @throws RangeError where the data knows no sites, or has none of a number. */
 export function partitionBySite(data: DataSet, indices: Int32Array, parts: number): Int32Array[] {
   const sites = data.sites;
-  if (!sites) throw new RangeError(`data set ${data.name} knows no sites; use the dirichlet partition`);
+  if (!sites)
+    throw new ArgumentError('ECAVG_DATA_SPLIT', `data set ${data.name} knows no sites; use the dirichlet partition`);
   return Array.from({ length: parts }, (_, site) => {
     const mine = indices.filter((i) => sites[i] === site);
-    if (mine.length === 0) throw new RangeError(`data set ${data.name} has no samples of site ${site}`);
+    if (mine.length === 0)
+      throw new ArgumentError('ECAVG_TRAINING_DATA', `data set ${data.name} has no samples of site ${site}`);
     return mine;
   });
 }

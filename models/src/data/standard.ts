@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { CodedError } from '@ecavg/protocol/errors';
 import type { DataSet } from './dataset.js';
 
 /** Image sets that people bring as files. */
@@ -66,7 +67,10 @@ function list(folder: string, name: StandardSet): string[] {
 }
 
 function missing(name: StandardSet, folder: string): Error {
-  return new Error(`no ${name} in ${folder}: put ${STANDARD[name].source} there, and name the folder with --data`);
+  return new CodedError(
+    'ECAVG_DATA_FILE',
+    `no ${name} in ${folder}: put ${STANDARD[name].source} there, and name the folder with --data`,
+  );
 }
 
 function read(folder: string, file: string): Buffer {
@@ -87,7 +91,10 @@ function readIdx(folder: string, images: string, name: StandardSet): DataSet {
   const [rows, columns] = length > 0 ? [pixels.readUInt32BE(8), pixels.readUInt32BE(12)] : [0, 0];
   const size = rows * columns;
   if (length === 0 || pixels.length !== 16 + length * size || labels.length !== 8 + length)
-    throw new Error(`${join(folder, images)} or its labels are damaged: their sizes do not fit together`);
+    throw new CodedError(
+      'ECAVG_DATA_FILE',
+      `${join(folder, images)} or its labels are damaged: their sizes do not fit together`,
+    );
   return {
     ...common(name, Int32Array.from(labels.subarray(8)), 10),
     shape: [1, rows, columns],
@@ -109,7 +116,10 @@ function readCifar(
   const row = head + 3 * plane;
   const bytes = Buffer.concat(files.map((f) => read(folder, f)));
   if (bytes.length % row !== 0)
-    throw new Error(`${folder}: ${files.join(', ')} have ${bytes.length} bytes, not a multiple of ${row}`);
+    throw new CodedError(
+      'ECAVG_TRAINING_DATA',
+      `${folder}: ${files.join(', ')} have ${bytes.length} bytes, not a multiple of ${row}`,
+    );
   const length = bytes.length / row;
   const labels = Int32Array.from({ length }, (_, i) => bytes[i * row + head - 1] as number);
   return {
@@ -130,7 +140,8 @@ function readCifar(
 
 function common(name: StandardSet, labels: Int32Array, classes: number): Omit<DataSet, 'shape' | 'read'> {
   const wrong = labels.find((l) => l >= classes);
-  if (wrong !== undefined) throw new Error(`${name}: label ${wrong}, but there are ${classes} classes`);
+  if (wrong !== undefined)
+    throw new CodedError('ECAVG_TRAINING_DATA', `${name}: label ${wrong}, but there are ${classes} classes`);
   return {
     name,
     simulated: false,

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
+import { ArgumentError, CodedError } from '@ecavg/protocol/errors';
 import { type DataSet, sampleSize } from './dataset.js';
 import { splitByGroup } from './split.js';
 
@@ -50,7 +51,8 @@ export function subset(data: DataSet, indices: Int32Array): DataSet {
     sites: data.sites && pick(data.sites),
     read(index, out, offset) {
       const from = indices[index];
-      if (from === undefined) throw new RangeError(`sample ${index} of ${indices.length} (${size} values each)`);
+      if (from === undefined)
+        throw new ArgumentError('ECAVG_PROGRAM', `sample ${index} of ${indices.length} (${size} values each)`);
       data.read(from, out, offset);
     },
   };
@@ -61,7 +63,8 @@ function parse(file: string): { names: string[]; rows: number[][]; labels: Int32
   try {
     bytes = readFileSync(file);
   } catch (cause) {
-    throw new Error(
+    throw new CodedError(
+      'ECAVG_FILE',
       `${file} can't be read: get the steel plates faults (https://archive.ics.uci.edu/dataset/198) as CSV with a line of names, and name the file with --data`,
       { cause },
     );
@@ -72,13 +75,19 @@ function parse(file: string): { names: string[]; rows: number[][]; labels: Int32
     .split(/\r?\n/);
   const names = head.split(',');
   if (names.length !== FEATURES + FAULTS)
-    throw new Error(`${file} line 1: ${names.length} columns; ${FEATURES} features and ${FAULTS} faults are expected`);
+    throw new CodedError(
+      'ECAVG_TRAINING_DATA',
+      `${file} line 1: ${names.length} columns; ${FEATURES} features and ${FAULTS} faults are expected`,
+    );
   const labels: number[] = [];
   const rows = lines.map((line, n) => {
     const cells = line.split(',').map(Number);
     const label = cells.slice(FEATURES).indexOf(1);
     if (cells.length !== names.length || !cells.every(Number.isFinite) || label < 0)
-      throw new Error(`${file} line ${n + 2}: not ${names.length} numbers with one fault set to 1`);
+      throw new CodedError(
+        'ECAVG_DATA_FILE',
+        `${file} line ${n + 2}: not ${names.length} numbers with one fault set to 1`,
+      );
     labels.push(label);
     return cells.slice(0, FEATURES);
   });

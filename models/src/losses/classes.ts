@@ -34,7 +34,10 @@ const column = (b: GraphBuilder, x: string): string => b.op('Unsqueeze', [x, b.i
 
 function needsClasses(loss: Loss, shape: readonly number[]): void {
   if (shape.length === 2) return;
-  throw new ModelError(`${loss} needs an output of shape [batch, classes]; this model gives [${shape.join(', ')}]`);
+  throw new ModelError(
+    'ECAVG_TRAINING_DATA',
+    `${loss} needs an output of shape [batch, classes]; this model gives [${shape.join(', ')}]`,
+  );
 }
 
 /** A loss of logits and class indices; class -1 leaves a sample out. */
@@ -85,7 +88,7 @@ function withClassWeights(
 ): string {
   if (!classWeights) return weight;
   if (classWeights.length !== classes) {
-    throw new ModelError(`${classWeights.length} class weights for ${classes} classes`);
+    throw new ModelError('ECAVG_MODEL_OPTION', `${classWeights.length} class weights for ${classes} classes`);
   }
   const table = b.floats(Float32Array.from(classWeights), [1, classes]);
   return b.op('Mul', [weight, sum(b, b.op('Mul', [oneHot, table]), [1])]);
@@ -96,7 +99,7 @@ export const crossEntropy = classLoss('cross-entropy', {
   about: 'class indices; label smoothing, class weights',
   emit(b, { share, oneHot, classes, logProbability, probability }, { labelSmoothing: smooth = 0 }) {
     if (!(smooth >= 0 && smooth < 1))
-      throw new ModelError(`cross-entropy: labelSmoothing is ${smooth}; it must lie in [0, 1)`);
+      throw new ModelError('ECAVG_MODEL_OPTION', `cross-entropy: labelSmoothing is ${smooth}; it must lie in [0, 1)`);
     const target =
       smooth === 0 ? oneHot : b.op('Add', [b.op('Mul', [oneHot, b.scalar(1 - smooth)]), b.scalar(smooth / classes)]);
     const each = sum(b, b.op('Mul', [logProbability, target]), [1]);
@@ -113,7 +116,8 @@ export const crossEntropy = classLoss('cross-entropy', {
 export const generalizedCrossEntropy = classLoss('generalized-cross-entropy', {
   about: 'class indices of which some are wrong: `q` from 0 (cross-entropy) to 1 (mean absolute error)',
   emit(b, { share, oneHot, logProbability, probability }, { q = 0.7 }) {
-    if (!(q > 0 && q <= 1)) throw new ModelError(`generalized-cross-entropy: q is ${q}; it must lie in (0, 1]`);
+    if (!(q > 0 && q <= 1))
+      throw new ModelError('ECAVG_MODEL_OPTION', `generalized-cross-entropy: q is ${q}; it must lie in (0, 1]`);
     const mine = b.op('Exp', [b.op('Mul', [sum(b, b.op('Mul', [logProbability, oneHot]), [1]), b.scalar(q)])]);
     const each = b.op('Mul', [b.op('Sub', [b.scalar(1), mine]), b.scalar(1 / q)]);
     const factor = column(b, b.op('Mul', [share, mine]));

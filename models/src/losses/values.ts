@@ -73,7 +73,7 @@ export const huber = valueLoss({
   about: 'values with outliers: a square up to `delta`, a line beyond',
   emit(b, o, y, { delta = 1 }) {
     const d = b.op('Sub', [o, y]);
-    if (!(delta > 0)) throw new ModelError(`huber: delta is ${delta}; it must be positive`);
+    if (!(delta > 0)) throw new ModelError('ECAVG_MODEL_OPTION', `huber: delta is ${delta}; it must be positive`);
     const c = b.op('Clip', [d, b.scalar(-delta), b.scalar(delta)]);
     return { each: b.op('Mul', [c, b.op('Sub', [d, b.op('Mul', [c, b.scalar(0.5)])])]), slope: c };
   },

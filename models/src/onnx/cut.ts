@@ -20,7 +20,7 @@ export function headInput(model: ModelProto): string {
   const weights = new Set(graph?.initializer.filter((t) => t.dims.length > 1).map((t) => t.name));
   const last = graph?.node.findLast((n) => n.input.some((i) => weights.has(i)));
   const value = last?.input.find((i) => i !== '' && !weights.has(i));
-  if (value === undefined) throw new ModelError('the model has no layer with weights');
+  if (value === undefined) throw new ModelError('ECAVG_MODEL_SHAPE', 'the model has no layer with weights');
   return value;
 }
 
@@ -33,11 +33,14 @@ export async function cutModel(model: ModelProto, layer: string, sample: readonl
   const graph = model.graph;
   const inits = new Map(graph?.initializer.map((t) => [t.name, t]) ?? []);
   const entry = graph?.input.find((i) => !inits.has(i.name));
-  if (!graph || !entry) throw new ModelError('the model has no input');
+  if (!graph || !entry) throw new ModelError('ECAVG_MODEL_SHAPE', 'the model has no input');
   const maker = new Map(graph.node.flatMap((n) => n.output.map((o) => [o, n] as const)));
   if (!maker.has(layer)) {
     const names = graph.node.flatMap((n) => n.output).slice(0, 12);
-    throw new ModelError(`no value ${JSON.stringify(layer)} in the model; there are ${names.join(', ')}, ...`);
+    throw new ModelError(
+      'ECAVG_MODEL_SHAPE',
+      `no value ${JSON.stringify(layer)} in the model; there are ${names.join(', ')}, ...`,
+    );
   }
   const before = new Set<NodeProto>();
   const open = [layer];
@@ -52,7 +55,10 @@ export async function cutModel(model: ModelProto, layer: string, sample: readonl
   for (const n of after) {
     const past = n.input.find((i) => !made.has(i));
     if (past !== undefined)
-      throw new ModelError(`the model can't be cut at ${JSON.stringify(layer)}: ${JSON.stringify(past)} goes past it`);
+      throw new ModelError(
+        'ECAVG_MODEL_SHAPE',
+        `the model can't be cut at ${JSON.stringify(layer)}: ${JSON.stringify(past)} goes past it`,
+      );
   }
   const probe = await probeModel(model, entry.name, [2, ...sample]);
   const shape = probe.shape(layer).slice(1);

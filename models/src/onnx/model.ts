@@ -1,4 +1,5 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { CodedError } from '@ecavg/protocol/errors';
 import {
   type AttributeProto,
   AttributeProtoSchema,
@@ -17,7 +18,7 @@ export type { ModelProto, NodeProto, TensorProto };
 export { DataType };
 
 /** A model that can't be read, trained or run. The message is one sentence that names the node or tensor. */
-export class ModelError extends Error {
+export class ModelError extends CodedError {
   override readonly name = 'ModelError';
 }
 
@@ -33,9 +34,10 @@ export function parseModel(bytes: Uint8Array): ModelProto {
   try {
     model = fromBinary(ModelProtoSchema, bytes);
   } catch (cause) {
-    throw new ModelError(`not an ONNX file: ${(cause as Error).message}`, { cause });
+    throw new ModelError('ECAVG_MODEL_FILE', `not an ONNX file: ${(cause as Error).message}`, { cause });
   }
-  if (!model.graph || model.graph.node.length === 0) throw new ModelError('not an ONNX model: it has no graph');
+  if (!model.graph || model.graph.node.length === 0)
+    throw new ModelError('ECAVG_MODEL_FILE', 'not an ONNX model: it has no graph');
   return model;
 }
 
@@ -105,10 +107,14 @@ export function describeNode(node: NodeProto): string {
 export function checkWeights(tensor: TensorProto): void {
   const name = JSON.stringify(tensor.name);
   if (tensor.dataLocation === DataLocation.EXTERNAL) {
-    throw new ModelError(`tensor ${name} lies in an external file; save the model with its weights inside`);
+    throw new ModelError(
+      'ECAVG_MODEL_FILE',
+      `tensor ${name} lies in an external file; save the model with its weights inside`,
+    );
   }
   if (tensor.dataType === DataType.FLOAT16 || tensor.dataType === DataType.BFLOAT16) {
     throw new ModelError(
+      'ECAVG_MODEL_SHAPE',
       `tensor ${name} has 16-bit weights (${DataType[tensor.dataType]}); export the model in float32`,
     );
   }
@@ -121,18 +127,25 @@ export function floatData(tensor: TensorProto): Float32Array {
   checkWeights(tensor);
   if (tensor.dataType !== DataType.FLOAT) {
     throw new ModelError(
+      'ECAVG_MODEL_SHAPE',
       `tensor ${name} has ONNX data type ${DataType[tensor.dataType] ?? tensor.dataType}; float32 is needed`,
     );
   }
   if (tensor.rawData.length > 0) {
     if (tensor.rawData.length !== length * 4) {
-      throw new ModelError(`tensor ${name} holds ${tensor.rawData.length} bytes; its shape needs ${length * 4}`);
+      throw new ModelError(
+        'ECAVG_MODEL_FILE',
+        `tensor ${name} holds ${tensor.rawData.length} bytes; its shape needs ${length * 4}`,
+      );
     }
     // A copy, because raw_data may lie at an address that is not a multiple of 4.
     return new Float32Array(new Uint8Array(tensor.rawData).buffer);
   }
   if (tensor.floatData.length !== length) {
-    throw new ModelError(`tensor ${name} holds ${tensor.floatData.length} values; its shape needs ${length}`);
+    throw new ModelError(
+      'ECAVG_MODEL_FILE',
+      `tensor ${name} holds ${tensor.floatData.length} values; its shape needs ${length}`,
+    );
   }
   return Float32Array.from(tensor.floatData);
 }

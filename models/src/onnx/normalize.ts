@@ -11,7 +11,7 @@ import { DataType, ModelError, type ModelProto } from './model.js';
  */
 export function normalizeForTraining(model: ModelProto): ModelProto {
   const graph = model.graph;
-  if (!graph) throw new ModelError('the model has no graph');
+  if (!graph) throw new ModelError('ECAVG_MODEL_FILE', 'the model has no graph');
   const floats = new Map(graph.initializer.filter((t) => t.dataType === DataType.FLOAT).map((t) => [t.name, t]));
   const outputs = new Set(graph.output.map((o) => o.name));
   const initializer = [...graph.initializer];

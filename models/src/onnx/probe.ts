@@ -26,7 +26,7 @@ const MAX_INTS = 1024;
  */
 export async function probeModel(model: ModelProto, inputName: string, inputShape: readonly number[]): Promise<Probe> {
   const graph = model.graph;
-  if (!graph) throw new ModelError('the model has no graph');
+  if (!graph) throw new ModelError('ECAVG_MODEL_FILE', 'the model has no graph');
   const shapes = new Map<string, readonly number[]>();
   const values = new Map<string, readonly number[]>();
   for (const init of graph.initializer) {
@@ -57,7 +57,7 @@ export async function probeModel(model: ModelProto, inputName: string, inputShap
   return {
     shape(name) {
       const known = shapes.get(name);
-      if (!known) throw new ModelError(`tensor ${JSON.stringify(name)} has no known shape`);
+      if (!known) throw new ModelError('ECAVG_MODEL_SHAPE', `tensor ${JSON.stringify(name)} has no known shape`);
       return known;
     },
     ints: (name) => values.get(name),
@@ -84,9 +84,13 @@ async function runOnce(
     return { ...(await session.run(feeds)) };
   } catch (cause) {
     const shape = Object.values(feeds)[0]?.dims.join(', ');
-    throw new ModelError(`the model does not run on an input of shape [${shape}]: ${(cause as Error).message}`, {
-      cause,
-    });
+    throw new ModelError(
+      'ECAVG_MODEL_RUNTIME',
+      `the model does not run on an input of shape [${shape}]: ${(cause as Error).message}`,
+      {
+        cause,
+      },
+    );
   } finally {
     await session.release();
   }

@@ -1,3 +1,4 @@
+import { CodedError } from '@ecavg/protocol/errors';
 import './noTelemetry.js';
 import type * as Ort from 'onnxruntime-node';
 import { ModelError } from './model.js';
@@ -15,7 +16,9 @@ export async function loadRuntime(): Promise<typeof Ort> {
   try {
     loaded ??= await import('onnxruntime-node');
   } catch (cause) {
-    throw new ModelError(`ONNX Runtime does not load here: ${(cause as Error).message}`, { cause });
+    throw new ModelError('ECAVG_MODEL_SHAPE', `ONNX Runtime does not load here: ${(cause as Error).message}`, {
+      cause,
+    });
   }
   return loaded;
 }
@@ -31,6 +34,7 @@ export function intTensorOf(data: Int32Array, shape: readonly number[]): Ort.Ten
 }
 
 function runtime(): typeof Ort {
-  if (!loaded) throw new Error('a tensor was made before ONNX Runtime was loaded: open a session first');
+  if (!loaded)
+    throw new CodedError('ECAVG_MODEL_SHAPE', 'a tensor was made before ONNX Runtime was loaded: open a session first');
   return loaded;
 }

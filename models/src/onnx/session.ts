@@ -26,6 +26,8 @@ export async function openSession(
       ...options,
     });
   } catch (cause) {
-    throw new ModelError(`ONNX Runtime can't load ${what}: ${(cause as Error).message}`, { cause });
+    throw new ModelError('ECAVG_MODEL_RUNTIME', `ONNX Runtime can't load ${what}: ${(cause as Error).message}`, {
+      cause,
+    });
   }
 }

@@ -40,7 +40,7 @@ export const output = (node: NodeProto, i = 0): string => node.output[i] ?? '';
 
 /** Throws ModelError: for the forms of an op that have no rule. */
 export function unsupported(node: NodeProto, what: string): never {
-  throw new ModelError(`${describeNode(node)} can't be trained through: ${what}`);
+  throw new ModelError('ECAVG_MODEL_OP', `${describeNode(node)} can't be trained through: ${what}`);
 }
 
 /** A constant integer input that a rule can't do without; `fallback` where the node leaves it out. */

@@ -61,7 +61,7 @@ export class TfjsGraph {
     free: ReadonlySet<string>,
   ): Promise<TfjsGraph> {
     const probe = await probeModel(model, io.input, io.inputShape);
-    if (!model.graph) throw new ModelError('the model has no graph');
+    if (!model.graph) throw new ModelError('ECAVG_MODEL_FILE', 'the model has no graph');
     return new TfjsGraph(tf, probe, io, { graph: model.graph, free });
   }
 
@@ -83,7 +83,7 @@ export class TfjsGraph {
       for (const [i, t] of kernelOf(node)(node, given, ctx).entries()) values.set(output(node, i), t);
     }
     const result = values.get(this.io.output);
-    if (!result) throw new ModelError(`no node makes the output ${JSON.stringify(this.io.output)}`);
+    if (!result) throw new ModelError('ECAVG_DATA_FILE', `no node makes the output ${JSON.stringify(this.io.output)}`);
     return result;
   }
 

@@ -1,4 +1,5 @@
 import type { Layout } from '@ecavg/protocol';
+import { ArgumentError } from '@ecavg/protocol/errors';
 import type { Tensor } from '@tensorflow/tfjs-core';
 import { type TrainingInfo, trainingInfo, trainingLayout } from '../autodiff/info.js';
 import type { View } from '../data/dataset.js';
@@ -54,7 +55,7 @@ export class TfjsTrainer implements Trainer, Engine {
 
   setWeights(flat: Float32Array): void {
     if (flat.length !== this.layout.total) {
-      throw new RangeError(`${flat.length} values for a layout of ${this.layout.total}`);
+      throw new ArgumentError('ECAVG_MODEL_SHAPE', `${flat.length} values for a layout of ${this.layout.total}`);
     }
     for (const { name, shape, offset, length } of this.layout.tensors) {
       this.#replace(this.#held, name, this.tf.tensor(flat.slice(offset, offset + length), [...shape]));

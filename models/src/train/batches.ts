@@ -1,3 +1,4 @@
+import { ArgumentError } from '@ecavg/protocol/errors';
 import type { TrainingInfo } from '../autodiff/info.js';
 import { type DataSet, sampleSize, type View } from '../data/dataset.js';
 import type { TargetKind } from '../losses/record.js';
@@ -20,12 +21,16 @@ const CHECKS: Readonly<Record<TargetKind, (info: TrainingInfo, data: DataSet) =>
   },
   distribution({ loss }, data) {
     if (data.readTarget) return;
-    throw new ModelError(`${loss} needs a distribution over the classes for each sample; ${data.name} has none`);
+    throw new ModelError(
+      'ECAVG_TRAINING_DATA',
+      `${loss} needs a distribution over the classes for each sample; ${data.name} has none`,
+    );
   },
   values({ loss, input, output }) {
     if (output.shape.join() === input.shape.join()) return;
     const [wanted, given] = [input.shape.slice(1).join(', '), output.shape.slice(1).join(', ')];
     throw new ModelError(
+      'ECAVG_MODEL_SHAPE',
       `${loss} on unlabelled data rebuilds the input, so the output must have its shape [${wanted}]; it has [${given}]`,
     );
   },
@@ -46,9 +51,10 @@ export class Batches {
   ) {
     const { data, indices } = view;
     const sample = info.input.shape.slice(1);
-    if (indices.length === 0) throw new RangeError('no samples to train on');
+    if (indices.length === 0) throw new ArgumentError('ECAVG_TRAINING_DATA', 'no samples to train on');
     if (sample.join() !== data.shape.join()) {
       throw new ModelError(
+        'ECAVG_MODEL_SHAPE',
         `the model takes samples of shape [${sample.join(', ')}]; ${data.name} has [${data.shape.join(', ')}]`,
       );
     }

@@ -49,6 +49,8 @@ export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
     );
     return { seed, samples, progress, tensors: new Map(floats) };
   } catch (cause) {
-    throw new ModelError(`not a checkpoint of a training run: ${(cause as Error).message}`, { cause });
+    throw new ModelError('ECAVG_MODEL_SHAPE', `not a checkpoint of a training run: ${(cause as Error).message}`, {
+      cause,
+    });
   }
 }

@@ -68,13 +68,16 @@ async function loadTfjsNode(threads: number): Promise<Tf> {
   try {
     loaded = (await import(name)) as { readonly default: Tf };
   } catch (error) {
-    throw new ModelError(unavailable(error), { cause: error });
+    throw new ModelError('ECAVG_MODEL_RUNTIME', unavailable(error), { cause: error });
   }
   const tf = loaded.default;
   tf.enableProdMode();
   await tf.ready();
   if (tf.getBackend() !== 'tensorflow') {
-    throw new ModelError(`engine "tfjs-node": its backend is ${JSON.stringify(tf.getBackend())}, not "tensorflow"`);
+    throw new ModelError(
+      'ECAVG_MODEL_RUNTIME',
+      `engine "tfjs-node": its backend is ${JSON.stringify(tf.getBackend())}, not "tensorflow"`,
+    );
   }
   return tf;
 }

@@ -1,4 +1,5 @@
 import type { Layout } from '@ecavg/protocol';
+import { ArgumentError } from '@ecavg/protocol/errors';
 import { sampleSize, type View } from '../data/dataset.js';
 import type { Loss } from '../losses/names.js';
 import { rebuildsInput } from '../losses/table.js';
@@ -33,7 +34,8 @@ export class Evaluator {
     const names = new Set(layout.tensors.map((s) => s.name));
     const input = model.graph?.input.find((i) => !names.has(i.name));
     const output = model.graph?.output[0];
-    if (!input || !output) throw new ModelError('a model to evaluate has one input and one output');
+    if (!input || !output)
+      throw new ModelError('ECAVG_MODEL_SHAPE', 'a model to evaluate has one input and one output');
     const session = await openSession(serializeModel(withWeightInputs(model, layout)), threads, 'the model');
     const rebuilds = rebuildsInput(loss);
     return new Evaluator(session, layout, { input: input.name, output: output.name }, rebuilds);
@@ -84,7 +86,7 @@ export class Evaluator {
    * @throws RangeError for an empty view.
    */
   async evaluate(weights: Float32Array, view: View): Promise<Evaluation> {
-    if (view.indices.length === 0) throw new RangeError('no samples to evaluate on');
+    if (view.indices.length === 0) throw new ArgumentError('ECAVG_TRAINING_DATA', 'no samples to evaluate on');
     return this.rebuilds ? this.#rebuild(weights, view) : this.#classify(weights, view);
   }
 

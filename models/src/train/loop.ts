@@ -27,7 +27,8 @@ export interface Engine {
 /** Trains over epochs of seeded batches, from the start or from a checkpoint. */
 export async function runTraining(engine: Engine, view: View, options: TrainOptions): Promise<TrainResult> {
   const { info } = engine;
-  if (options.mu && !info.proximal) throw new ModelError('mu needs a training graph built with proximal: true');
+  if (options.mu && !info.proximal)
+    throw new ModelError('ECAVG_MODEL_OPTION', 'mu needs a training graph built with proximal: true');
   const batches = new Batches(view, info, options.seed);
   const started = performance.now();
   engine.holdBase();
@@ -84,6 +85,7 @@ async function trainBatch(
   const { loss, correct } = await engine.step(x, y, weight, learningRate, momentum, { mu, masks });
   if (!Number.isFinite(loss)) {
     throw new ModelError(
+      'ECAVG_TRAINING_DIVERGED',
       `training diverged at step ${p.steps}: the loss is ${loss}; lower the learning rate (${learningRate})`,
     );
   }
@@ -96,12 +98,16 @@ function resume(engine: Engine, bytes: Uint8Array, view: View, options: TrainOpt
   const { seed, samples, progress, tensors } = decodeCheckpoint(bytes);
   if (seed !== options.seed || samples !== view.indices.length) {
     throw new ModelError(
+      'ECAVG_MODEL_OPTION',
       `the checkpoint is of seed ${seed} on ${samples} samples; this run has seed ${options.seed} on ${view.indices.length}`,
     );
   }
   for (const [name, old] of engine.capture()) {
     if (tensors.get(name)?.length !== old.length) {
-      throw new ModelError(`the checkpoint is of another model: tensor ${JSON.stringify(name)} does not fit`);
+      throw new ModelError(
+        'ECAVG_MODEL_SHAPE',
+        `the checkpoint is of another model: tensor ${JSON.stringify(name)} does not fit`,
+      );
     }
   }
   engine.restore(tensors);

@@ -1,4 +1,5 @@
 import type { Layout } from '@ecavg/protocol';
+import { ArgumentError } from '@ecavg/protocol/errors';
 import { type TrainingInfo, trainingInfo, trainingLayout } from '../autodiff/info.js';
 import { STEP } from '../autodiff/step.js';
 import type { View } from '../data/dataset.js';
@@ -41,7 +42,7 @@ export class OrtTrainer implements Trainer, Engine {
 
   setWeights(flat: Float32Array): void {
     if (flat.length !== this.layout.total) {
-      throw new RangeError(`${flat.length} values for a layout of ${this.layout.total}`);
+      throw new ArgumentError('ECAVG_MODEL_SHAPE', `${flat.length} values for a layout of ${this.layout.total}`);
     }
     this.#state = {};
     for (const { name, shape, offset, length } of this.layout.tensors) {
@@ -85,7 +86,7 @@ export class OrtTrainer implements Trainer, Engine {
     const next: Tensors = {};
     for (const name of Object.keys(this.#state)) {
       const tensor = out[`${name}:next`];
-      if (!tensor) throw new ModelError(`the training graph returned no ${name}:next`);
+      if (!tensor) throw new ModelError('ECAVG_MODEL_RUNTIME', `the training graph returned no ${name}:next`);
       next[name] = tensor;
     }
     this.#state = next;

@@ -42,7 +42,10 @@ function sensorCnn1d(l: Layers, x: string, { input, classes }: ModelSpec, output
 function sensorAutoencoder(l: Layers, x: string, { input }: ModelSpec, output: string): void {
   const [channels = 1, length = 1] = input;
   if (length % 8 !== 0)
-    throw new ModelError(`sensor-autoencoder takes signals whose length is a multiple of 8; got ${length}`);
+    throw new ModelError(
+      'ECAVG_MODEL_SHAPE',
+      `sensor-autoencoder takes signals whose length is a multiple of 8; got ${length}`,
+    );
   let h = l.relu(l.conv('encoder1', x, channels, 16, [8], { stride: 2, padding: 3 }));
   h = l.relu(l.conv('encoder2', h, 16, 16, [8], { stride: 2, padding: 3 }));
   h = l.conv('code', h, 16, 4, [8], { stride: 2, padding: 3 });
@@ -93,9 +96,13 @@ export const ZOO: Readonly<Record<string, ZooInfo>> = ENTRIES;
 export function zooModel(name: string, spec: ModelSpec): ModelProto {
   const entry = Object.hasOwn(ENTRIES, name) ? ENTRIES[name] : undefined;
   if (!entry)
-    throw new ModelError(`no model ${JSON.stringify(name)} in the zoo: there are ${Object.keys(ENTRIES).join(', ')}`);
+    throw new ModelError(
+      'ECAVG_RECORD_UNKNOWN',
+      `no model ${JSON.stringify(name)} in the zoo: there are ${Object.keys(ENTRIES).join(', ')}`,
+    );
   if (entry.rank !== undefined && entry.rank !== spec.input.length) {
     throw new ModelError(
+      'ECAVG_MODEL_SHAPE',
       `model ${name} takes samples of rank ${entry.rank}; the data has shape [${spec.input.join(', ')}]`,
     );
   }

@@ -1,5 +1,5 @@
 import { brotliCompressSync, brotliDecompressSync, constants } from 'node:zlib';
-import { ProtocolError } from '../errors.js';
+import { ArgumentError, ProtocolError } from '../errors.js';
 import type { Layout } from '../layout.js';
 import type { CodecOptions } from './types.js';
 
@@ -47,7 +47,7 @@ export function checkScale(scale: number, name: string): void {
 export function option(options: CodecOptions, name: string, fallback: number, min: number, max: number): number {
   const value = options[name] ?? fallback;
   if (!(value >= min && value <= max))
-    throw new RangeError(`codec option ${name} is ${value}; allowed: ${min} to ${max}`);
+    throw new ArgumentError('ECAVG_MODEL_OPTION', `codec option ${name} is ${value}; allowed: ${min} to ${max}`);
   return value;
 }
 

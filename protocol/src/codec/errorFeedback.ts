@@ -1,3 +1,4 @@
+import { ArgumentError } from '../errors.js';
 import type { Layout } from '../layout.js';
 import type { CodecOptions, Reference, UpdateCodec } from './types.js';
 
@@ -36,10 +37,12 @@ export function encodeWithFeedback(
 ): Compensated {
   const { residual, velocity: before } = carried;
   for (const v of [residual, before]) {
-    if (v && v.length !== delta.length) throw new RangeError(`${v.length} carried values for ${delta.length}`);
+    if (v && v.length !== delta.length)
+      throw new ArgumentError('ECAVG_MODEL_OPTION', `${v.length} carried values for ${delta.length}`);
   }
   const momentum = options.momentum ?? 0;
-  if (!(momentum >= 0 && momentum < 1)) throw new RangeError(`codec option momentum is ${momentum}; allowed: 0 to 1`);
+  if (!(momentum >= 0 && momentum < 1))
+    throw new ArgumentError('ECAVG_MODEL_OPTION', `codec option momentum is ${momentum}; allowed: 0 to 1`);
   const velocity = momentum > 0 ? delta.slice() : undefined;
   if (velocity && before) add(velocity, before, momentum);
   const wanted = (velocity ?? delta).slice();

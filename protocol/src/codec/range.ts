@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { ProtocolError } from '../errors.js';
+import { ArgumentError, ProtocolError } from '../errors.js';
 import type { Layout, TensorSlot } from '../layout.js';
 import { checkFinite, option } from './common.js';
 import { decodeFloats, encodeFloats, type FloatModels, floatModels } from './floats.js';
@@ -94,7 +94,10 @@ export const rangeCodec: Required<UpdateCodec> = {
 
   accumulate(payload, layout, weight, accumulator, reference) {
     if (accumulator.length !== layout.total)
-      throw new RangeError(`accumulator of ${accumulator.length} values for a layout of ${layout.total}`);
+      throw new ArgumentError(
+        'ECAVG_PROGRAM',
+        `accumulator of ${accumulator.length} values for a layout of ${layout.total}`,
+      );
     decode(payload, layout, reference, { weight, accumulator });
   },
 
@@ -119,7 +122,8 @@ export function makeReference(levels: Int8Array): Reference {
 
 function parse(options: CodecOptions): Settings {
   const bits = option(options, 'bits', 0, 0, 8);
-  if (![0, 4, 8].includes(bits)) throw new RangeError(`codec option bits is ${bits}; allowed: 4 and 8, or 0 for none`);
+  if (![0, 4, 8].includes(bits))
+    throw new ArgumentError('ECAVG_MODEL_OPTION', `codec option bits is ${bits}; allowed: 4 and 8, or 0 for none`);
   return {
     step: option(options, 'step', 2, 0, 1000),
     deadZone: option(options, 'deadZone', 0.5, 0.5, 0.999),

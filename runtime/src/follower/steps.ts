@@ -1,4 +1,5 @@
 import { ProtocolError } from '@ecavg/protocol';
+import { CodedError } from '@ecavg/protocol/errors';
 import type { Logger } from '../logger.js';
 import { SerialQueue } from '../queue.js';
 
@@ -57,7 +58,7 @@ export class Steps {
 
   /** Resolves when the step in hand is over; those that wait are left out. */
   async stop(): Promise<void> {
-    this.#stopped.abort(new Error('stopping'));
+    this.#stopped.abort(new CodedError('ECAVG_STOPPED', 'stopping'));
     clearTimeout(this.#again);
     await this.#queue.idle();
   }

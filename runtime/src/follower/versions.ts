@@ -1,4 +1,5 @@
 import type { Manifest } from '@ecavg/protocol';
+import { CodedError } from '@ecavg/protocol/errors';
 import type { Downloader } from './download.js';
 import type { Following, InHand, VersionFiles } from './model.js';
 import type { Steps } from './steps.js';
@@ -65,7 +66,7 @@ export class Versions<A extends VersionFiles> {
 
   #giveUp(why: string): void {
     const wanted = this.#wanted;
-    if (wanted.kind === 'coming') wanted.abort.abort(new Error(why));
+    if (wanted.kind === 'coming') wanted.abort.abort(new CodedError('ECAVG_STOPPED', why));
     if (wanted.kind === 'failed') clearTimeout(wanted.retry);
   }
 

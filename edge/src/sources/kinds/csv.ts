@@ -4,6 +4,7 @@ import { basename, dirname, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CsvError, csvMapping, matches, readCsv } from '@ecavg/models/data';
+import { CodedError } from '@ecavg/protocol/errors';
 import { opaqueState, SerialQueue, StateFile, StateFormat } from '@ecavg/runtime';
 import { type FSWatcher, watch } from 'chokidar';
 import { z } from 'zod';
@@ -97,7 +98,7 @@ export class CsvSource implements Source {
   }
 
   async stop(): Promise<void> {
-    this.#stopped.abort(new Error('stopping'));
+    this.#stopped.abort(new CodedError('ECAVG_STOPPED', 'stopping'));
     await this.#watcher?.close();
     await this.#queue.idle();
   }

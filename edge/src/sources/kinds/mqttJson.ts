@@ -1,4 +1,5 @@
 import { parseTime, TIME_FORMATS } from '@ecavg/models/data';
+import { CodedError } from '@ecavg/protocol/errors';
 import type { MqttClient } from '@ecavg/runtime';
 import { compile, type JSONPathQuery, type JSONValue } from 'json-p3';
 import { z } from 'zod';
@@ -70,7 +71,8 @@ export class MqttJsonSource implements Source {
     const { intake } = this.means;
     let message: JSONValue;
     try {
-      if (payload.length > MAX_BYTES) throw new Error(`${payload.length} bytes; the limit is ${MAX_BYTES}`);
+      if (payload.length > MAX_BYTES)
+        throw new CodedError('ECAVG_INFER_REQUEST', `${payload.length} bytes; the limit is ${MAX_BYTES}`);
       message = JSON.parse(Buffer.from(payload).toString('utf8')) as JSONValue;
     } catch (error) {
       return intake.bad('not-json', `${topic}: ${(error as Error).message}`);

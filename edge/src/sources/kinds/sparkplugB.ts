@@ -1,3 +1,4 @@
+import { CodedError } from '@ecavg/protocol/errors';
 import type { MqttClient } from '@ecavg/runtime';
 import { get } from 'sparkplug-payload';
 import { z } from 'zod';
@@ -77,7 +78,7 @@ export class SparkplugSource implements Source {
     const [, , type = '', , device] = topic.split('/');
     let payload: Payload;
     try {
-      if (!codec) throw new Error('the codec is missing');
+      if (!codec) throw new CodedError('ECAVG_PROGRAM', 'the codec is missing');
       payload = codec.decodePayload(message);
     } catch (error) {
       return this.means.intake.bad('not-sparkplug', `${topic}: ${(error as Error).message}`);

@@ -2,6 +2,7 @@ import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
+import { CodedError } from '@ecavg/protocol/errors';
 import { z } from 'zod';
 import { matches } from '../../patterns.js';
 import type { StreamConfig } from './schema.js';
@@ -55,7 +56,9 @@ export interface RowSink {
 }
 
 /** A CSV file that can't be read as the mapping says; the message names the file and the column. */
-export class CsvError extends Error {}
+export class CsvError extends CodedError {
+  override readonly name = 'CsvError';
+}
 
 /** Turns the rows of one CSV file, with a header line, into readings. */
 export class CsvReader {
@@ -74,12 +77,16 @@ export class CsvReader {
     const place = (column: string, what: string): number => {
       const at = header.indexOf(column);
       if (at < 0)
-        throw new CsvError(`${file} has no column ${JSON.stringify(column)} for ${what}; it has ${header.join(', ')}`);
+        throw new CsvError(
+          'ECAVG_DATA_FILE',
+          `${file} has no column ${JSON.stringify(column)} for ${what}; it has ${header.join(', ')}`,
+        );
       return at;
     };
     const names = stream.channels.map((c) => c.name);
     const unknown = Object.keys(mapping.columns).find((name) => !names.includes(name));
-    if (unknown !== undefined) throw new CsvError(`columns.${unknown}: there is no channel of this name`);
+    if (unknown !== undefined)
+      throw new CsvError('ECAVG_DATA_FILE', `columns.${unknown}: there is no channel of this name`);
     // A file may hold some of the channels only: those that it has no column for come from elsewhere.
     this.#columns = names.flatMap((name, channel) => {
       const own = mapping.columns[name];
@@ -87,7 +94,10 @@ export class CsvReader {
       return [{ channel, at: place(own ?? name, `channel ${name}`) }];
     });
     if (this.#columns.length === 0)
-      throw new CsvError(`${file} has no column for any channel: it has ${header.join(', ')}; set columns`);
+      throw new CsvError(
+        'ECAVG_TRAINING_DATA',
+        `${file} has no column for any channel: it has ${header.join(', ')}; set columns`,
+      );
     this.#time = mapping.time && place(mapping.time.column, 'the time');
     this.#label = mapping.label === undefined ? undefined : place(mapping.label, 'the label');
   }
@@ -134,7 +144,7 @@ export async function readCsv(
     }
   } catch (error) {
     if (error instanceof CsvError) throw error;
-    throw new CsvError(`${file} can't be read: ${(error as Error).message}`, { cause: error });
+    throw new CsvError('ECAVG_FILE', `${file} can't be read: ${(error as Error).message}`, { cause: error });
   }
 }
 

@@ -1,3 +1,4 @@
+import { ArgumentError, CodedError } from '@ecavg/protocol/errors';
 import { z } from 'zod';
 import type { DataSet } from '../dataset.js';
 import { csvMapping, listFiles, readRecording } from './csv.js';
@@ -37,7 +38,7 @@ export async function loadRecordings(
   let unlabelled = 0;
   for (const pattern of patterns) {
     const files = await listFiles(pattern);
-    if (files.length === 0) throw new Error(`no file fits ${pattern}`);
+    if (files.length === 0) throw new CodedError('ECAVG_TRAINING_DATA', `no file fits ${pattern}`);
     for (const file of files) {
       const windower = new Windower(stream, (window) => {
         if (window.label < 0 && stream.classes.length > 0) {
@@ -53,7 +54,8 @@ export async function loadRecordings(
     }
   }
   if (windows.length === 0)
-    throw new Error(
+    throw new CodedError(
+      'ECAVG_DATA_FILE',
       `${patterns.join(', ')}: no window of ${stream.window} ticks at ${stream.rateHz} Hz could be cut${unlabelled > 0 ? `; ${unlabelled} have no label` : ''}`,
     );
   return windowsData(stream, windows, Int32Array.from(groups));
@@ -71,7 +73,7 @@ function windowsData(stream: StreamConfig, windows: readonly StreamWindow[], gro
     sites: undefined,
     read(index, out, offset) {
       const window = windows[index];
-      if (!window) throw new RangeError(`window ${index} of ${windows.length}`);
+      if (!window) throw new ArgumentError('ECAVG_PROGRAM', `window ${index} of ${windows.length}`);
       out.set(window.values, offset);
     },
   };
