@@ -1,6 +1,7 @@
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sha256Hex } from '@ecavg/protocol';
+import { CodedError } from '@ecavg/protocol/errors';
 import {
   type OnDamage,
   type OutboxEntry,
@@ -117,7 +118,8 @@ export class UpstreamStore implements OutboxStore<PartialAggregate> {
       why = error;
     });
     const { path } = this.#outbox;
-    if (found && sha256Hex(found.blob) !== found.id) why = new Error(`${path} holds another update than was stored`);
+    if (found && sha256Hex(found.blob) !== found.id)
+      why = new CodedError('ECAVG_STATE_DAMAGED', `${path} holds another update than was stored`);
     if (why) {
       await rename(path, `${path}.damaged`);
       this.damaged(why);
