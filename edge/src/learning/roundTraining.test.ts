@@ -104,7 +104,7 @@ describe('a gateway’s part in rounds', () => {
   });
 
   test('what can not be trained sits the round out; another failure is for another try', async () => {
-    const sick = gateway({ fails: new ModelError('diverged') });
+    const sick = gateway({ fails: new ModelError('ECAVG_TRAINING_DIVERGED', 'diverged') });
     await sick.hear(round(1));
     await sick.hear(round(1));
     assert.deepEqual(sick.said, ['trains 1']);
