@@ -22,7 +22,7 @@ describe('commands to a running cloud', () => {
     }, log);
     assert.deepEqual(await new ControlBox(folder).ask(request, 20_000), { done: true, text: 'done' });
     const refused = await new ControlBox(folder).ask({ ...request, action: 'pin' }, 20_000);
-    assert.deepEqual(refused, { done: false, text: 'not now' });
+    assert.deepEqual(refused, { done: false, text: 'not now', error: 'ECAVG_UNEXPECTED' });
     assert.deepEqual(
       seen.map((r) => r.action),
       ['rollback', 'pin'],
