@@ -127,7 +127,11 @@ describe('commands', () => {
     ] as const) {
       const { status, packages } = run(bin, args);
       assert.equal(status, 0);
-      assert.deepEqual([...packages].sort(), [...own.split(' '), 'commander', 'protocol', 'runtime'].sort(), `${bin} ${args}`);
+      assert.deepEqual(
+        [...packages].sort(),
+        [...own.split(' '), 'commander', 'protocol', 'runtime'].sort(),
+        `${bin} ${args}`,
+      );
     }
   });
 
