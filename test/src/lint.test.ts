@@ -134,6 +134,8 @@ before(() => {
   const parameters = (n: number): string => Array.from({ length: n }, (_, i) => `readonly p${i}: number`).join(', ');
   write('models/src/five.ts', `export class A {\n  constructor(${parameters(5)}) {}\n}\n`);
   write('models/src/private.ts', `export class A {\n  private constructor(${parameters(6)}) {}\n}\n`);
+  write('models/src/uncoded.ts', "export const a = (): void => {\n  throw new RangeError('a', { cause: 1 });\n};\n");
+  write('models/src/uncoded.test.ts', "export const a = (): void => {\n  throw new Error('a');\n};\n");
   write('models/src/four.ts', `export class A {\n  constructor(${parameters(4)}) {}\n}\n`);
   findings = lint();
 });
@@ -185,6 +187,11 @@ describe('lint', () => {
   test('no file above 300 lines', () => {
     assert.deepEqual(of('lint/style/noExcessiveLinesPerFile', 'models/src/long.ts'), [1]);
     assert.deepEqual(of('lint/style/noExcessiveLinesPerFile', 'models/src/fits.ts'), []);
+  });
+
+  test('an error has a code, but in tests', () => {
+    assert.deepEqual(of('plugin', 'models/src/uncoded.ts'), [2]);
+    assert.deepEqual(of('plugin', 'models/src/uncoded.test.ts'), []);
   });
 
   test('no constructor above four parameters', () => {
