@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -132,6 +132,8 @@ describe('files of an earlier release', () => {
       'shared/d.json': '{"text":"d"}',
       'diary.jsonl': '{"text":"1"}\n{"te\n{"format":1,"text":"2"}\n',
       'other.json': '{"text":"e"}',
+      'notes/a.json.12.3.tmp': '{"te',
+      'shared/d.json.12.3.tmp': '{"te',
     });
     const text = (name: string): string => readFileSync(join(folder, name), 'utf8');
     await checkDataFolder(folder, 'cloud');
@@ -139,6 +141,8 @@ describe('files of an earlier release', () => {
     for (let i = 0; i < 2; i++) {
       await openDataFolder(folder, 'cloud');
       assert.equal(text('notes/a.json'), '{"format":1,"text":"a"}');
+      assert.deepEqual(readdirSync(join(folder, 'notes')), ['a.json', 'new.json', 'torn.json']);
+      assert.deepEqual(readdirSync(join(folder, 'shared')), ['d.json', 'd.json.12.3.tmp']);
       assert.equal(text('notes/torn.json'), '{"text":');
       assert.equal(text('fleets/f/notes/b.json'), '{"format":1,"text":"b"}');
       assert.equal(text('notes/new.json'), '{ "format": 1, "text": "c" }');

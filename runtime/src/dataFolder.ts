@@ -1,4 +1,4 @@
-import { open, readdir } from 'node:fs/promises';
+import { open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ConfigError } from './errors.js';
@@ -40,6 +40,7 @@ const NAMES: Readonly<Record<DataRole, string>> = {
 export async function openDataFolder(folder: string, role: DataRole): Promise<void> {
   const marker = new StateFile(join(folder, MARKER), markerFormat);
   const known = await checkDataFolder(folder, role);
+  await sweep(folder, role);
   await renewFiles(folder, role);
   if (known?.software !== SOFTWARE) await marker.write({ role: known?.role ?? role, software: SOFTWARE });
 }
@@ -72,6 +73,20 @@ const TELLING: Readonly<Record<DataRole, readonly string[]>> = {
 async function refuseNewerFiles(folder: string, role: DataRole): Promise<void> {
   for await (const { path, format } of formattedFiles(folder, role))
     format.refuseNewer(await lookAt(path, format), path);
+}
+
+/** What writeDurable leaves beside a file where a crash cuts it off. */
+const LEFT = String.raw`\.\d+\.\d+\.tmp$`;
+
+/** Removes what writes left that a crash has cut off; not where a command may be writing. */
+async function sweep(folder: string, role: DataRole): Promise<void> {
+  for (const { kind, patterns } of stateKinds.of(role)) {
+    if (kind.about.shared) continue;
+    for (const pattern of patterns) {
+      const left = pattern.with(-1, new RegExp(`${pattern.at(-1)?.source.slice(0, -1)}${LEFT}`));
+      for await (const path of filesOf(folder, left)) await rm(path, { force: true });
+    }
+  }
 }
 
 async function renewFiles(folder: string, role: DataRole): Promise<void> {

@@ -1,4 +1,6 @@
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -57,6 +59,23 @@ export class ReleaseFleet {
 
   /** Starts a daemon with its settings of then. */
   async start(name: string): Promise<Child> {
+    this.#processes ??= new Processes(join(this.root, 'logs'));
+    const child = await this.#processes.start(name, this.#command(name));
+    if (name === 'broker') this.#brokerUrl = String(child.ready.url);
+    return child;
+  }
+
+  /** Starts a daemon and ends it with kill -9 at the first change in a folder of it. */
+  async killed(name: string, ...folder: string[]): Promise<void> {
+    const changes = watch(this.path(name, ...folder));
+    const child = spawn(process.execPath, this.#command(name), { stdio: 'ignore' });
+    changes.once('change', () => child.kill('SIGKILL'));
+    const [, signal] = await once(child, 'exit');
+    changes.close();
+    if (signal !== 'SIGKILL') throw new Error(`${name} ended by itself`);
+  }
+
+  #command(name: string): string[] {
     const { folder = '', command = '' } = FOLDERS[name] ?? {};
     const settings = parse(readFileSync(join(this.root, 'settings', `${name}.yaml`), 'utf8')) as Record<string, Tree>;
     const { upstream } = settings;
@@ -72,10 +91,7 @@ export class ReleaseFleet {
     mkdirSync(join(this.root, 'run'), { recursive: true });
     const file = join(this.root, 'run', `${name}.yaml`);
     writeFileSync(file, stringify({ ...settings, ...here }));
-    this.#processes ??= new Processes(join(this.root, 'logs'));
-    const child = await this.#processes.start(name, [ECAVG, command, '--config', file]);
-    if (name === 'broker') this.#brokerUrl = String(child.ready.url);
-    return child;
+    return [ECAVG, command, '--config', file];
   }
 
   async stop(): Promise<void> {
