@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { codeOf } from '@ecavg/protocol/errors';
 import { ConfigError, type Logger, type Service } from '@ecavg/runtime';
 import { Aedes, type Client } from 'aedes';
 import type { BrokerDaemonConfig } from './config.js';
@@ -64,9 +65,9 @@ export async function startBroker(config: BrokerDaemonConfig, log: Logger): Prom
     counters.connected();
     conn.once('close', () => addresses.leave(address));
     conn.on('error', (error) => log.debug({ err: error }, 'connection failed'));
-    limitPackets(conn, config.maxPayloadBytes + PACKET_HEAD, (why) => {
+    limitPackets(conn, config.maxPayloadBytes + PACKET_HEAD, (error) => {
       counters.refused('packet');
-      log.warn({ address, why }, 'packet refused');
+      log.warn({ address, why: error.message, code: codeOf(error) }, 'packet refused');
     });
     sessions.link(conn, { address, socket });
     aedes.handle(conn);

@@ -44,7 +44,7 @@ export class PacketLimit {
 }
 
 /** Puts the limit on a connection, whose reader it stays; `refused` is called once, before the connection is destroyed. */
-export function limitPackets(conn: Duplex, maxBytes: number, refused: (why: string) => void): void {
+export function limitPackets(conn: Duplex, maxBytes: number, refused: (error: Error) => void): void {
   const limit = new PacketLimit(maxBytes);
   const read = conn.read.bind(conn);
   conn.read = (size?: number): unknown => {
@@ -54,7 +54,7 @@ export function limitPackets(conn: Duplex, maxBytes: number, refused: (why: stri
       limit.feed(bytes);
       return bytes;
     } catch (error) {
-      refused((error as Error).message);
+      refused(error as Error);
       conn.destroy(error as Error);
       return null;
     }

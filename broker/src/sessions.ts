@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { CodedError } from '@ecavg/protocol/errors';
+import { CodedError, codeOf, type ErrorCode } from '@ecavg/protocol/errors';
 import type { Logger } from '@ecavg/runtime';
 import type { Aedes, Client } from 'aedes';
 import { mayPublish, maySubscribe, ROLES, type Role, rightsOf } from './acl.js';
@@ -63,10 +63,7 @@ export class Sessions {
         },
         (error: unknown) => {
           this.parts.log.error({ err: error }, 'could not check a password');
-          done(
-            Object.assign(new CodedError('ECAVG_BROKER_PACKET', 'server unavailable'), { returnCode: UNAVAILABLE }),
-            false,
-          );
+          done(Object.assign(new CodedError(codeOf(error), 'server unavailable'), { returnCode: UNAVAILABLE }), false);
         },
       );
     };
@@ -74,8 +71,9 @@ export class Sessions {
       const problem = client ? this.#publishProblem(client, packet) : undefined;
       if (problem) {
         this.parts.counters.refused('publish');
-        this.parts.log.warn({ client: client?.id, topic: packet.topic.slice(0, 200), why: problem }, 'publish refused');
-        return done(new CodedError('ECAVG_BROKER_PACKET', problem));
+        const topic = packet.topic.slice(0, 200);
+        this.parts.log.warn({ client: client?.id, topic, ...problem }, 'publish refused');
+        return done(new CodedError(problem.code, problem.why));
       }
       if (!client) return done(null);
       this.parts.counters.received(packet.payload.length);
@@ -87,7 +85,8 @@ export class Sessions {
     aedes.authorizeSubscribe = (client, subscription, done) => {
       if (maySubscribe(this.#rights(client), subscription.topic)) return done(null, subscription);
       this.parts.counters.refused('subscribe');
-      this.parts.log.warn({ client: client.id, filter: subscription.topic.slice(0, 200) }, 'subscription refused');
+      const filter = subscription.topic.slice(0, 200);
+      this.parts.log.warn({ client: client.id, filter, code: 'ECAVG_BROKER_ACCESS' }, 'subscription refused');
       done(null, null);
     };
   }
@@ -154,13 +153,20 @@ export class Sessions {
   #publishProblem(
     client: Client,
     packet: { topic: string; payload: string | Buffer; retain: boolean },
-  ): string | undefined {
+  ): { code: ErrorCode; why: string } | undefined {
     const bytes = packet.payload.length;
     if (bytes > this.parts.config.maxPayloadBytes)
-      return `payload of ${bytes} bytes; the limit is ${this.parts.config.maxPayloadBytes}`;
-    if (!mayPublish(this.#rights(client), packet.topic)) return 'not allowed to publish there';
+      return {
+        code: 'ECAVG_BROKER_PACKET',
+        why: `payload of ${bytes} bytes; the limit is ${this.parts.config.maxPayloadBytes}`,
+      };
+    if (!mayPublish(this.#rights(client), packet.topic))
+      return { code: 'ECAVG_BROKER_ACCESS', why: 'not allowed to publish there' };
     if (packet.retain && !this.parts.quota.fits(packet.topic, bytes))
-      return `retained messages would take more than ${this.parts.config.limits.retainedBytes} bytes`;
+      return {
+        code: 'ECAVG_BROKER_PACKET',
+        why: `retained messages would take more than ${this.parts.config.limits.retainedBytes} bytes`,
+      };
     return undefined;
   }
 
