@@ -1,5 +1,6 @@
 import { DataType, ModelError, type ModelProto, type TensorSpec } from '../onnx/model.js';
 import { input } from '../ops/gradient.js';
+import type { RunningStatistics } from '../ops/record.js';
 import { opOf } from '../ops/table.js';
 import { matches } from '../patterns.js';
 
@@ -26,8 +27,7 @@ const isConstant = (t: Graph['initializer'][number], weighed: ReadonlySet<string
  * @throws ModelError where a pattern fits no parameter, or nothing is left to train.
  */
 export function chooseTensors(graph: Graph, choice: Choice): { parameters: TensorSpec[]; buffers: TensorSpec[] } {
-  const normalizations = graph.node.filter((n) => n.opType === 'BatchNormalization');
-  const statistics = new Set(normalizations.flatMap((n) => [input(n, 3), input(n, 4)]));
+  const statistics = new Set(ofBatchNorm(graph, ({ mean, variance }) => [mean, variance]));
   const used = new Set(graph.node.flatMap((n) => n.input));
   const weighed = new Set(graph.node.filter((n) => opOf(n)?.weighs).flatMap((n) => n.input));
   const floats = graph.initializer
@@ -54,13 +54,20 @@ export function chooseTensors(graph: Graph, choice: Choice): { parameters: Tenso
 
 /** Names of the parameters and statistics of batch normalisation: what FedBN keeps local (Li et al. 2021, arXiv:2102.07623). */
 export function batchNormTensors(graph: Graph): string[] {
-  const nodes = graph.node.filter((n) => n.opType === 'BatchNormalization');
-  return nodes.flatMap((n) => [1, 2, 3, 4].map((i) => input(n, i)));
+  return ofBatchNorm(graph, ({ parameters, mean, variance }) => [...parameters, mean, variance]);
 }
 
 /** Names of the running variances of batch normalisation, which must stay positive: an average of updates may not make them negative. */
 export function varianceTensors(graph: Graph): string[] {
-  return graph.node.filter((n) => n.opType === 'BatchNormalization').map((n) => input(n, 4));
+  return ofBatchNorm(graph, ({ variance }) => [variance]);
+}
+
+/** Names of the inputs at these places of every batch normalisation, node by node. */
+function ofBatchNorm(graph: Graph, places: (of: RunningStatistics) => readonly number[]): string[] {
+  return graph.node.flatMap((n) => {
+    const statistics = opOf(n)?.statistics;
+    return statistics ? places(statistics).map((i) => input(n, i)) : [];
+  });
 }
 
 /**

@@ -1,5 +1,6 @@
 import { clone } from '@bufbuild/protobuf';
 import { NodeProtoSchema, TensorProtoSchema } from '../gen/onnx_pb.js';
+import { opOf } from '../ops/table.js';
 import { DataType, ModelError, type ModelProto } from './model.js';
 
 /**
@@ -25,8 +26,7 @@ export function normalizeForTraining(model: ModelProto): ModelProto {
       initializer.push(own);
       return [];
     }
-    if (n.opType !== 'BatchNormalization' || !n.attribute.some((a) => a.name === 'training_mode' && a.i !== 0n))
-      return [n];
+    if (!opOf(n)?.statistics || !n.attribute.some((a) => a.name === 'training_mode' && a.i !== 0n)) return [n];
     const plain = clone(NodeProtoSchema, n);
     plain.attribute = plain.attribute.filter((a) => a.name !== 'training_mode');
     plain.output = plain.output.slice(0, 1);

@@ -198,6 +198,7 @@ export const normalisation = {
     units: 'normalisation',
     weighs: true,
     gradient: batchNorm,
+    statistics: { parameters: [1, 2], mean: 3, variance: 4 },
     training: withBatchStatistics,
     kernel: batchNormKernel,
     forms: 'batch or frozen statistics',

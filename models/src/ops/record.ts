@@ -47,6 +47,14 @@ export interface ForwardContext {
 /** Writes a node into the training graph in another form than the model has it; false: the node is copied as it is. */
 export type TrainingForm = (node: NodeProto, ctx: ForwardContext) => boolean;
 
+/** Places among the inputs of a node. */
+export interface RunningStatistics {
+  readonly parameters: readonly number[];
+  readonly mean: number;
+  /** Must stay positive. */
+  readonly variance: number;
+}
+
 /** All that there is to know of an op that a gradient can pass through. Its finite-difference cases stand in the family's `.cases.ts`. */
 export interface OpRecord {
   readonly gradient: GradRule;
@@ -55,6 +63,8 @@ export interface OpRecord {
   readonly units: UnitFlow;
   /** Its operands are weights even where they hold a single value; a layer's other constants of one value are no parameters. */
   readonly weighs?: true;
+  /** Batch normalisation: which of its inputs are trained, and which hold its running statistics. */
+  readonly statistics?: RunningStatistics;
   readonly training?: TrainingForm;
   /** For the table in docs/training.md: the forms that it covers. */
   readonly forms?: string;
