@@ -4,8 +4,9 @@
 //   sample   samples/    a window that is kept, to train on or to judge with
 //   batch    learning/   samples that go through the training graph together
 //   step     learning/   one batch changes the weights of this gateway (the trainer of @ecavg/models)
-//   update   uplink/     what a round's steps changed, coded small and signed
+//   update   learning/   what a round's steps changed, coded small and signed by uplink/
 //   outbox   uplink/     the update on disk, sent until the cloud has said what becomes of it
+// From batch to outbox each is a stage in learning/pipeline.ts.
 // The other way, a published version comes by uplink/, is judged by learning/ and answers sensors by inference/.
 import { requireEngine } from '@ecavg/models';
 import { type Logger, openDataFolder, type Service } from '@ecavg/runtime';

@@ -14,16 +14,17 @@ import {
   updateArtifact,
   type View,
 } from '@ecavg/models';
-import { type Layout, type RoundMessage, type Signer, sha256Hex } from '@ecavg/protocol';
+import { type Layout, type Signer, sha256Hex } from '@ecavg/protocol';
 import type { Logger } from '@ecavg/runtime';
 import type { Governor } from '../power/governor.js';
 import type { LocalData } from '../samples/localData.js';
-import type { EdgeStore, Memory, OutboxEntry } from '../uplink/edgeStore.js';
+import type { EdgeStore } from '../uplink/edgeStore.js';
 import { encodeEntry } from '../uplink/encodeUpdateEntry.js';
 import type { Values } from '../uplink/reports.js';
 import { type Chosen, chooseModel } from './adoption.js';
 import type { LearningConfig } from './config.js';
 import { LocalTensors } from './localTensors.js';
+import { type Training, type TrainingTools, trainRound, type Update, type UpdateTools } from './pipeline.js';
 import type { Servable } from './servable.js';
 
 interface LearnerParts {
@@ -33,19 +34,6 @@ interface LearnerParts {
   readonly signer: Signer;
   readonly governor: Governor;
   readonly log: Logger;
-}
-
-/** What a round of local training needs. */
-interface Training {
-  /** The round's base. */
-  readonly artifact: Artifact;
-  readonly round: RoundMessage;
-  /** What earlier updates left, for a model of `length` values. */
-  memory(length: number): Promise<Memory>;
-  /** Bytes that the link carries in time; undefined where it was not measured. */
-  budget(): number | undefined;
-  /** Aborts when the round is over. */
-  readonly signal: AbortSignal;
 }
 
 /** What one architecture needs here. */
@@ -61,31 +49,47 @@ interface Engines {
   readonly graph: string;
 }
 
+/** How far this gateway has come with the architecture of the newest version. */
+type State =
+  /** No version came yet, or the engines are released. */
+  | { readonly kind: 'closed' }
+  /** No model is in service. */
+  | { readonly kind: 'opened'; readonly engines: Engines }
+  /** Weights that were trained here are in service; no version was considered. */
+  | { readonly kind: 'trained'; readonly engines: Engines; readonly serving: Float32Array }
+  /** A version was considered: `version` is it, with this gateway's own tensors; it, a mixture, or what was trained here is in service. */
+  | {
+      readonly kind: 'considered';
+      readonly engines: Engines;
+      readonly serving: Float32Array;
+      readonly version: Float32Array;
+    };
+
 /** Trains and judges models on this gateway's data. Holds the model that the gateway serves. */
 export class Learner {
-  #engines: Engines | undefined;
-  /** Weights in service: the adopted version, the model trained here, or a mixture. */
-  #serving: Float32Array | undefined;
-  /** The version considered last, with this gateway's own tensors. */
-  #version: Float32Array | undefined;
+  #state: State = { kind: 'closed' };
 
   constructor(private readonly parts: LearnerParts) {}
 
   /** Compares a new version with the model in service, and takes it, a mixture, or neither. */
   async consider(artifact: Artifact, signal?: AbortSignal): Promise<{ adopted: boolean; values: Values }> {
     const engines = await this.#open(artifact);
-    const arrived = this.#arrived(artifact, engines);
-    if (this.parts.data.validation.indices.length === 0) return this.#unjudged(arrived);
+    // As this gateway uses it: its slice, with its own tensors.
+    const arrived = engines.local.apply(part(artifact, engines.slice));
+    const { serving, version } = held(this.#state);
+    if (this.parts.data.validation.indices.length === 0) {
+      // Without samples to judge by, what the cloud says is taken.
+      this.#hold(arrived, arrived);
+      return { adopted: true, values: {} };
+    }
     const [after, testAfter] = await this.#measure(engines, arrived);
-    const previous = this.#version && (await this.#measure(engines, this.#version))[0];
-    const mine = this.#serving;
-    const before = mine && (await this.#measure(engines, mine));
-    const chosen = await chooseModel(this.parts.config.adopt, arrived, after, mine, before?.[0], {
+    const previous = version && (await this.#measure(engines, version))[0];
+    const before = serving && (await this.#measure(engines, serving));
+    const chosen = await chooseModel(this.parts.config.adopt, arrived, after, serving, before?.[0], {
       accuracy: async (w) => (await this.#measure(engines, w))[0],
       tune: (w) => this.#tune(engines, w, signal),
     });
-    this.#serving = chosen.weights;
-    this.#version = arrived;
+    this.#hold(chosen.weights, arrived);
     const testServing = await this.#test(engines, chosen.weights);
     return {
       adopted: chosen.adopted,
@@ -101,104 +105,75 @@ export class Learner {
     };
   }
 
-  /** Without samples to judge by, what the cloud says is taken. */
-  #unjudged(arrived: Float32Array): { adopted: boolean; values: Values } {
-    this.#serving = arrived;
-    this.#version = arrived;
-    return { adopted: true, values: {} };
-  }
-
   /** One round of local training from the round's base: the update, ready for the outbox. */
-  async train({ artifact, round, memory, budget, signal }: Training): Promise<{ entry: OutboxEntry; values: Values }> {
-    const { config, data, governor, signer } = this.parts;
-    const engines = await this.#open(artifact);
-    const { trainer, local, slice } = engines;
-    const { layout } = trainer;
-    const base = slice ? gather(artifact.weights, slice) : artifact.weights;
-    const start = local.apply(base);
-    const [valBefore] = await this.#measure(engines, start);
-    trainer.setWeights(start);
-    const seed = round.hyper.seed + data.seed;
-    const view = data.trainingView(seed);
-    await governor.begin(signal);
-    const onStep = (): Promise<void> => governor.step(signal);
-    const result = await trainer.train(view, { ...round.hyper, seed, signal, onStep });
-    const trained = trainer.getWeights();
-    const [valAfter, testAfter] = await this.#measure(engines, trained);
-    this.#serving = trained;
-    const delta = trained.map((w, i) => w - (base[i] as number));
-    local.exclude(delta);
-    await local.keep(trained);
-    const values: Values = {
-      samples: view.indices.length,
-      steps: result.steps,
-      seconds: result.seconds,
-      loss: result.loss,
-      valBefore,
-      valAfter,
-      ...named('testAfter', testAfter),
-    };
-    const header = {
-      fleet: config.fleet,
-      edge: config.edge,
-      model: config.model,
-      round: round.round,
-      base: artifact.sha256,
-      codec: round.codec.name,
-      layout: layout.hash,
-      samples: view.indices.length,
-      steps: result.steps,
-      createdAt: Date.now(),
-      metrics: values,
-      ...(slice && { width: slice.width }),
-      ...(config.share.labels && { labels: noisyHistogram(view, config.share.labelNoise) }),
-    };
-    const carried = await memory(layout.total);
-    const entry = encodeEntry({
-      header,
-      delta,
-      memory: carried,
-      layout,
-      options: round.codec.options,
-      budget: budget(),
-      signer,
-    });
-    return { entry, values: { ...values, bytes: entry.blob.length, bytesFloat32: artifact.layout.total * 4 } };
+  async train({ memory, budget, ...training }: Training & Pick<UpdateTools, 'memory' | 'budget'>): Promise<Update> {
+    const engines = await this.#open(training.artifact);
+    return trainRound(training, { ...this.#tools(engines), memory, budget });
   }
 
   /** The model in service as a file; undefined before the first version. @param version it was made from. */
   servable(version: number): Servable | undefined {
-    const weights = this.#serving;
-    if (!weights || !this.#engines) return undefined;
-    const { mine } = this.#engines;
-    const { infer: onnx, info } = updateArtifact(mine, weights);
-    const own = weights !== this.#version;
+    const state = this.#state;
+    if (state.kind === 'closed' || state.kind === 'opened') return undefined;
+    const { infer: onnx, info } = updateArtifact(state.engines.mine, state.serving);
+    const own = state.serving !== held(state).version;
     return { onnx, loss: info.loss, shape: info.input.shape.slice(1), version, own };
   }
 
   /** Of the updates that are made here; undefined before the first version. */
   get layout(): Layout | undefined {
-    return this.#engines?.trainer.layout;
+    return this.#state.kind === 'closed' ? undefined : this.#state.engines.trainer.layout;
   }
 
   async release(): Promise<void> {
-    await this.#engines?.trainer.release();
-    await this.#engines?.evaluator.release();
-    this.#engines = undefined;
+    if (this.#state.kind === 'closed') return;
+    const { trainer, evaluator } = this.#state.engines;
+    await trainer.release();
+    await evaluator.release();
+    this.#state = { kind: 'closed' };
   }
 
-  /** A version as this gateway uses it: its slice, with its own tensors. */
-  #arrived({ weights }: Artifact, { slice, local }: Engines): Float32Array {
-    return local.apply(slice ? gather(weights, slice) : weights);
+  /** The stages of a round of local training get what they need. */
+  #tools(engines: Engines): Omit<TrainingTools, 'memory' | 'budget'> {
+    const { config, data, governor, signer } = this.parts;
+    const { trainer, local, slice } = engines;
+    const { fleet, edge, model, share } = config;
+    return {
+      part: (artifact) => part(artifact, slice),
+      localised: (weights) => local.apply(weights),
+      measure: async (weights) => {
+        const [validation, test] = await this.#measure(engines, weights);
+        return { validation, test };
+      },
+      seed: data.seed,
+      view: (seed) => data.trainingView(seed),
+      trainer,
+      begin: (signal) => governor.begin(signal),
+      rest: (signal) => governor.step(signal),
+      serve: (weights) => this.#hold(weights),
+      exclude: (delta) => local.exclude(delta),
+      keep: (weights) => local.keep(weights),
+      names: { fleet, edge, model },
+      layout: trainer.layout,
+      slice,
+      labels: (view) => (share.labels ? noisyHistogram(view, share.labelNoise) : undefined),
+      encode: (coding) => encodeEntry({ ...coding, signer }),
+    };
+  }
+
+  /** Puts weights into service. @param version the version considered; default: the one before. */
+  #hold(serving: Float32Array, version = held(this.#state).version): void {
+    const state = this.#state;
+    if (state.kind === 'closed') return;
+    const { engines } = state;
+    this.#state = version ? { kind: 'considered', engines, serving, version } : { kind: 'trained', engines, serving };
   }
 
   async #open(artifact: Artifact): Promise<Engines> {
     const graph = sha256Hex(artifact.train);
-    if (this.#engines?.graph === graph) return this.#engines;
-    await this.release();
+    if (this.#state.kind !== 'closed' && this.#state.engines.graph === graph) return this.#state.engines;
     // A model of another architecture can't be compared with the one in service.
-    this.#serving = undefined;
-    this.#version = undefined;
+    await this.release();
     const { engine, threads, width } = this.parts.config.train;
     const sliced = width < 1 ? await sliceArtifact(artifact, width) : undefined;
     const mine = sliced?.artifact ?? artifact;
@@ -206,7 +181,7 @@ export class Learner {
     const { localBatchNorm, localHead, localTensors } = this.parts.config.train;
     if (local.empty && (localBatchNorm || localHead || localTensors.length > 0))
       this.parts.log.warn('train.local... has no effect: the model has no such tensors');
-    this.#engines = {
+    const engines: Engines = {
       trainer: await createTrainer(mine, { engine, threads }),
       evaluator: await Evaluator.create(mine.model, mine.layout, threads, mine.info.loss),
       slice: sliced?.slice,
@@ -214,7 +189,8 @@ export class Learner {
       mine,
       graph,
     };
-    return this.#engines;
+    this.#state = { kind: 'opened', engines };
+    return engines;
   }
 
   /** Local training after adoption; undefined where it is off, or diverged. */
@@ -240,6 +216,15 @@ export class Learner {
   async #test({ evaluator }: Engines, weights: Float32Array): Promise<number | undefined> {
     return this.parts.data.test && (await evaluator.evaluate(weights, this.parts.data.test)).accuracy;
   }
+}
+
+/** The weights of a version that this gateway trains. */
+const part = ({ weights }: Artifact, slice: Slice | undefined): Float32Array =>
+  slice ? gather(weights, slice) : weights;
+
+/** The weights in service and the version considered last, where there are such. */
+function held(state: State): { readonly serving?: Float32Array; readonly version?: Float32Array } {
+  return state.kind === 'closed' || state.kind === 'opened' ? {} : state;
 }
 
 function servingValues({ accuracy, lambda, tuned }: Chosen): Values {

@@ -6,6 +6,7 @@ import type { Governor } from '../power/governor.js';
 import type { EdgeStore, OutboxEntry } from '../uplink/edgeStore.js';
 import type { Values } from '../uplink/reports.js';
 import type { Learner } from './learner.js';
+import { outbox } from './pipeline.js';
 
 interface Parts {
   /** Name of this gateway. */
@@ -33,7 +34,7 @@ interface Parts {
 
 type State =
   | { readonly kind: 'idle' }
-  /** Until it may begin: see Governor. */
+  /** The governor lets it begin when the timer ends. */
   | { readonly kind: 'waiting'; readonly timer: NodeJS.Timeout }
   | { readonly kind: 'running'; readonly round: number; readonly abort: AbortController };
 
@@ -87,24 +88,28 @@ export class RoundTraining {
     this.#state = { kind: 'running', round: round.round, abort };
     changed();
     try {
-      const { entry, values } = await learner.train({
+      const update = await learner.train({
         artifact,
         round,
         memory: (length) => store.memory(length),
         budget: () => budget(round),
         signal: abort.signal,
       });
-      await put(entry);
-      this.answered(round.round);
-      log.info({ round: round.round, ...values }, 'trained');
-      await trained(round, values);
+      await outbox(update, {
+        put,
+        done: () => this.answered(round.round),
+        tell: (values) => {
+          log.info({ round: round.round, ...values }, 'trained');
+          return trained(round, values);
+        },
+      });
     } catch (error) {
       if (abort.signal.aborted) {
         log.info({ round: round.round }, 'stopped training: the round is over');
       } else if (error instanceof ModelError) {
         // Training again would end the same way.
         this.answered(round.round);
-        log.error({ round: round.round, detail: error.message }, 'this gateway sits out the round');
+        log.error({ err: error, round: round.round, detail: error.message }, 'this gateway sits out the round');
       } else throw error;
     } finally {
       this.#end();

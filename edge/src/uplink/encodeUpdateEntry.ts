@@ -14,7 +14,7 @@ import {
 import type { Memory, OutboxEntry } from './edgeStore.js';
 
 /** What is coded, and how. */
-interface Coding {
+export interface Coding {
   readonly header: Omit<UpdateHeader, 'key'>;
   readonly delta: Float32Array;
   readonly memory: Memory;
