@@ -1,3 +1,4 @@
+import type { MendedRung } from '../src/judging/ladder.js';
 import type { Reception, Round, RoundsAnswer } from './api.js';
 import type { Speech } from './text.js';
 
@@ -31,7 +32,15 @@ export function Decisions({ rounds, speech }: { rounds: RoundsAnswer; speech: Sp
   );
 }
 
-function sentences(r: Round, receptions: readonly Reception[], { say, percent, words }: Speech): string[] {
+/** How a mix was mended, by the rung of the guard's ladder. */
+const MENDED: Readonly<Record<MendedRung, (leftOut: readonly string[], speech: Speech) => string>> = {
+  realigned: (_, { words }) => words.realigned,
+  'left-out': (leftOut, { say }) => say('leftOut', leftOut.join(', ')),
+  shrunk: (_, { words }) => words.shrunk,
+};
+
+function sentences(r: Round, receptions: readonly Reception[], speech: Speech): string[] {
+  const { say, percent, words } = speech;
   const first = r.attempts[0];
   const last = r.attempts.at(-1);
   const out = [say('answered', r.accepted.length, r.participants.length)];
@@ -40,12 +49,7 @@ function sentences(r: Round, receptions: readonly Reception[], { say, percent, w
     return [...out, say('keptPrevious', percent(best), percent(r.previous), r.version)];
   }
   if (r.attempts.length > 1 && last) {
-    const how =
-      last.rung === 'left-out'
-        ? say('leftOut', last.leftOut.join(', '))
-        : last.rung === 'realigned'
-          ? words.realigned
-          : words.shrunk;
+    const how = MENDED[last.rung as MendedRung](last.leftOut, speech);
     const had = Math.max(first?.average ?? 0, first?.fineTuned ?? 0);
     out.push(say('mended', percent(had), percent(r.previous), how));
   }

@@ -1,5 +1,6 @@
 import { ArgumentError } from '@ecavg/protocol/errors';
 import { cosine, type Gram, norm, squaredDistance } from './gram.js';
+import { median } from './median.js';
 
 /*
  * Combiners whose result is a weighted sum of the differences: they need the inner products only, so that no more than
@@ -7,14 +8,6 @@ import { cosine, type Gram, norm, squaredDistance } from './gram.js';
  */
 
 const ascending = (a: number, b: number): number => a - b;
-
-/** The middle value, or the mean of the two in the middle. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort(ascending);
-  const half = sorted.length >> 1;
-  const upper = sorted[half] ?? 0;
-  return sorted.length % 2 === 1 ? upper : ((sorted[half - 1] ?? 0) + upper) / 2;
-}
 
 /**
  * Norm clipping: min(1, C / |D_k|) with C = `factor` times the median norm, so that no update weighs by its length alone

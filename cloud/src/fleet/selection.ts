@@ -1,6 +1,7 @@
 import { Random } from '@ecavg/models';
 import { RecordTable } from '@ecavg/runtime';
 import { z } from 'zod';
+import { upperMedian } from '../aggregation/median.js';
 
 /** What earlier rounds told of an edge. */
 export interface EdgeRecord {
@@ -91,8 +92,7 @@ const BUILT_IN = {
     choose({ edges, asked, round, record }) {
       const known = edges.filter((e) => record(e).answered > 0);
       const unknown = edges.filter((e) => record(e).answered === 0);
-      const times = known.map((e) => record(e).seconds ?? 0).sort((a, b) => a - b);
-      const preferred = times[times.length >> 1] ?? 0;
+      const preferred = upperMedian(known.map((e) => record(e).seconds ?? 0));
       const utility = new Map(known.map((e) => [e, usefulness(record(e), round, preferred)]));
       known.sort((a, b) => (utility.get(b) as number) - (utility.get(a) as number));
       const explored = Math.min(unknown.length, Math.max(Math.ceil(EXPLORE * asked), asked - known.length));

@@ -1,5 +1,6 @@
 import { dataConfigSchema, ENGINES, isSimulatedSet, recordingsSchema, SCHEDULES } from '@ecavg/models';
 import { z } from 'zod';
+import { MEND_NAMES } from './ladder.js';
 
 const share = z.number().gt(0).lt(1);
 
@@ -68,7 +69,7 @@ export const guardSchema = z
     /** How much accuracy on the guard's samples a new version may lose, in [0, 1]. */
     tolerance: z.number().min(0).max(1).default(0.01),
     /** What is tried, in this order, before the previous version is kept. */
-    ladder: z.array(z.enum(['realign', 'leave-out', 'shrink'])).default(['realign', 'leave-out', 'shrink']),
+    ladder: z.array(z.enum(MEND_NAMES)).default(MEND_NAMES),
     /** Edges that are tried to be left out, the most suspect ones. */
     suspects: z.int().min(1).default(4),
     /** Edges whose own models are measured each round, those that count most. */

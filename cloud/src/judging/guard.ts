@@ -1,10 +1,9 @@
 import type { Evaluation } from '@ecavg/models';
+import { upperMedian } from '../aggregation/median.js';
 import type { GuardConfig, Seeded } from './config.js';
-import type { Ingredient, Ingredients } from './ingredients.js';
+import type { Ingredients } from './ingredients.js';
+import { between, LADDER, MEND_NAMES, type Mended, OUTLIER, type Rung } from './ladder.js';
 import type { FineTune, ReferenceSet } from './reference.js';
-
-/** How a candidate was made: the aggregate as it is, or mended by one of the ladder's rungs. */
-export type Rung = 'aggregate' | 'realigned' | 'left-out' | 'shrunk';
 
 /** A candidate and its figures on the guard's samples. */
 export interface Attempt {
@@ -41,15 +40,19 @@ export interface Verdict {
   readonly indicators: Indicators;
 }
 
+/** The figures of the last attempt that count, by what was decided. */
+const CHOSEN: Readonly<Record<Verdict['decision'], (last: Attempt) => Evaluation | undefined>> = {
+  'fine-tuned': (last) => last.fineTuned,
+  average: (last) => last.average,
+  // Those of the previous version.
+  'kept-previous': () => undefined,
+};
+
 /** The figures that a version is published with. */
 export function chosenScore({ decision, attempts, previous }: Verdict): Evaluation {
   const last = attempts.at(-1);
-  if (decision === 'kept-previous' || !last) return previous;
-  return (decision === 'fine-tuned' ? last.fineTuned : last.average) ?? previous;
+  return (last && CHOSEN[decision](last)) ?? previous;
 }
-
-/** Times the median length from which on an update is an outlier. */
-const OUTLIER = 3;
 
 /** What a round brought, to be decided on. */
 export interface Proposal {
@@ -61,10 +64,8 @@ export interface Proposal {
   readonly fineTune: FineTune;
 }
 
-interface Candidate {
+interface Candidate extends Mended {
   readonly rung: Rung;
-  readonly leftOut: readonly string[];
-  readonly weights: Float32Array;
 }
 
 /** What has been measured of a proposal so far. */
@@ -119,62 +120,17 @@ export class NegativeTransferGuard {
   async *#candidates(proposal: Proposal, previous: Evaluation): AsyncGenerator<Candidate, void> {
     const { base, average, ingredients, round } = proposal;
     yield { rung: 'aggregate', leftOut: [], weights: await this.#withBetterStatistics(proposal) };
-    const { ladder } = this.config.guard;
-    if (ladder.includes('realign')) {
-      const weights = await ingredients.realigned(this.config.model.seed + round);
-      if (weights) yield { rung: 'realigned', leftOut: [], weights: await this.reference.refresh(weights, round) };
+    const { ladder, suspects } = this.config.guard;
+    const harms = (score: Evaluation): boolean => this.#harms(score, previous);
+    const about = { round, seed: this.config.model.seed, suspects, base, ingredients, judge: this.reference, harms };
+    let from: Mended = { weights: average, leftOut: [] };
+    for (const name of MEND_NAMES.filter((n) => ladder.includes(n))) {
+      const { rung, handsOn, mend } = LADDER[name];
+      const mended = await mend({ ...about, from });
+      if (!mended) continue;
+      if (handsOn) from = mended;
+      yield { rung, ...mended };
     }
-    let [best, leftOut]: [Float32Array, string[]] = [average, []];
-    if (ladder.includes('leave-out')) {
-      const left = await this.#withoutWorst(ingredients, previous);
-      if (left) {
-        [best, leftOut] = [left.weights, left.leftOut];
-        yield { rung: 'left-out', ...left };
-      }
-    }
-    if (ladder.includes('shrink')) {
-      const weights = await this.#shrunk(base, best);
-      if (weights) yield { rung: 'shrunk', leftOut, weights };
-    }
-  }
-
-  /**
-   * Leaves out, one after another, the edge without whom the others do best, until they do no harm or it helps no more;
-   * never half of them.
-   */
-  async #withoutWorst(
-    ingredients: Ingredients,
-    previous: Evaluation,
-  ): Promise<{ leftOut: string[]; weights: Float32Array } | undefined> {
-    const counted = ingredients.edges.filter((e) => e.share > 0);
-    const limit = OUTLIER * upperMedian(counted.map((e) => e.norm));
-    // One that is far too long drags the aggregate with it, so that its cosine looks good: the longest of these come first.
-    const excess = ({ norm }: Ingredient): number => (norm > limit ? norm : 0);
-    const suspects = [...counted].sort((a, b) => excess(b) - excess(a) || a.cosine - b.cosine);
-    const left = new Set<string>();
-    let best: { score: Evaluation; weights: Float32Array } | undefined;
-    while (2 * (left.size + 1) < counted.length && !(best && !this.#harms(best.score, previous))) {
-      let found: { edge: string; score: Evaluation; weights: Float32Array } | undefined;
-      for (const { edge } of suspects.filter((s) => !left.has(s.edge)).slice(0, this.config.guard.suspects)) {
-        const weights = await ingredients.without(new Set([...left, edge]));
-        const score = await this.reference.evaluate(weights);
-        if (!found || score.accuracy > found.score.accuracy) found = { edge, score, weights };
-      }
-      if (!found || (best && found.score.accuracy <= best.score.accuracy)) break;
-      left.add(found.edge);
-      best = found;
-    }
-    return best && { leftOut: [...left], weights: best.weights };
-  }
-
-  async #shrunk(base: Float32Array, far: Float32Array): Promise<Float32Array | undefined> {
-    let best: { accuracy: number; weights: Float32Array } | undefined;
-    for (const part of [1 / 2, 1 / 4, 1 / 8]) {
-      const weights = between(base, far, part);
-      const { accuracy, loss } = await this.reference.evaluate(weights);
-      if (Number.isFinite(loss) && (!best || accuracy > best.accuracy)) best = { accuracy, weights };
-    }
-    return best?.weights;
   }
 
   async #verdict(
@@ -211,9 +167,3 @@ export class NegativeTransferGuard {
     return best;
   }
 }
-
-const between = (a: Float32Array, b: Float32Array, t: number): Float32Array =>
-  a.map((v, i) => v + t * ((b[i] as number) - v));
-
-/** The middle value; of an even number of values the larger one of the two in the middle. */
-const upperMedian = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
