@@ -5,6 +5,7 @@ import {
   type ModelProto,
   parseModel,
   prepareArtifact,
+  rebuildsInput,
   ZOO,
   zooModel,
 } from '@ecavg/models';
@@ -42,22 +43,24 @@ async function initialArtifact(config: ModelConfig, data: DataSet): Promise<Arti
     ? parseModel(await readFile(file))
     : zooModel(architecture, { input: data.shape, classes: data.classes.length, seed });
   const loss = data.classes.length > 0 ? 'cross-entropy' : 'mse';
-  if (!file && (loss === 'mse') !== (ZOO[architecture]?.loss === 'mse'))
+  const rebuilds = rebuildsInput(loss);
+  const zoo = ZOO[architecture];
+  if (!file && rebuilds !== (zoo !== undefined && rebuildsInput(zoo.loss)))
     throw new ConfigError(
       'ECAVG_CONFIG_COMBINATION',
-      loss === 'mse'
+      rebuilds
         ? `model ${architecture} tells classes apart, and the data has none: take sensor-autoencoder`
         : `model ${architecture} rebuilds its input and tells no classes apart: take another, or leave data.stream.classes out`,
     );
   const artifact = await prepareArtifact(model, { loss, batch, sample: data.shape, optimizer: { type: optimizer } });
   const { shape } = artifact.info.output;
-  if (loss === 'cross-entropy' && (shape.length !== 2 || shape[1] !== data.classes.length)) {
+  if (!rebuilds && (shape.length !== 2 || shape[1] !== data.classes.length)) {
     throw new ConfigError(
       'ECAVG_CONFIG_COMBINATION',
       `model ${file ?? architecture} gives [${shape.slice(1).join(', ')}] outputs a sample; data set ${data.name} has ${data.classes.length} classes`,
     );
   }
-  if (loss === 'mse' && shape.join() !== artifact.info.input.shape.join()) {
+  if (rebuilds && shape.join() !== artifact.info.input.shape.join()) {
     throw new ConfigError(
       'ECAVG_CONFIG_COMBINATION',
       `model ${file ?? architecture} gives [${shape.slice(1).join(', ')}]; without classes it must rebuild its input, [${data.shape.join(', ')}]`,
