@@ -1,8 +1,7 @@
 import { ZOO } from '@ecavg/models';
-import { ConfigError } from '@ecavg/runtime';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { runDemo } from './demo.js';
-import { SCENARIOS, type ScenarioName } from './scenario.js';
+import { checkModel, SCENARIOS, type ScenarioName } from './scenario.js';
 
 interface Flags {
   edges: number;
@@ -49,16 +48,7 @@ Examples:
   ecavg demo --edges 4 --rounds 3 --seed 7 --report r.json`,
     )
     .action(async ({ report, html, keepOpen, model, ...options }: Flags) => {
-      if (model === 'cnn-small' && options.scenario === 'vibration')
-        throw new ConfigError(
-          'ECAVG_CONFIG_COMBINATION',
-          'model cnn-small takes images; for vibration use sensor-cnn1d or mlp',
-        );
-      if (model === 'sensor-cnn1d' && options.scenario === 'mnist')
-        throw new ConfigError(
-          'ECAVG_CONFIG_COMBINATION',
-          'model sensor-cnn1d takes signals; for mnist use mlp or cnn-small',
-        );
+      if (model !== undefined) checkModel(options.scenario, model);
       process.exitCode = await runDemo(
         { ...options, model },
         { report, html, keepOpen: keepOpen ?? (process.stdout.isTTY && process.stdin.isTTY) },

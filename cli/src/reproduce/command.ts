@@ -8,32 +8,79 @@ import { formatBytes } from '../bytes.js';
 import { Lab } from './lab.js';
 import { type Outcome, runProtocol, type Settings } from './protocol.js';
 
-const CASES = ['mnist', 'cifar10', 'cifar100', 'steel'] as const;
-type Case = (typeof CASES)[number];
-
 type Defaults = Omit<Settings, 'seed'> & { readonly batch: number };
 
+interface Sets {
+  readonly train: DataSet;
+  readonly test: DataSet;
+}
+
+/** One case: its data, and what the flags say where they are left out. */
+interface CaseRecord {
+  readonly defaults: Defaults;
+  /** What `--data` names. */
+  readonly wants: string;
+  /** The data that installs with ecavg, where there is some. */
+  readonly builtIn?: (seed: number) => Sets;
+  /** Reads what `--data` names. @throws where it is not that. */
+  readonly load: (path: string, seed: number) => Sets;
+}
+
+const FOLDER = 'the folder of its files';
+
 /** The paper names model and data; edges, split, epochs and learning rates are this project's choice. */
-const DEFAULTS: Readonly<Record<Case, Defaults>> = {
-  mnist: both({ model: 'mlp', split: 'iid', edges: 2, localEpochs: 20, learningRate: 0.05, serverLearningRate: 0.005 }),
-  cifar10: both({
-    model: 'mobilenetv2',
-    split: 'iid',
-    edges: 2,
-    localEpochs: 2,
-    learningRate: 0.05,
-    serverLearningRate: 0.02,
-  }),
-  cifar100: both({
-    model: 'resnet50',
-    split: 'iid',
-    edges: 2,
-    localEpochs: 2,
-    learningRate: 0.02,
-    serverLearningRate: 0.02,
-  }),
-  steel: both({ model: 'mlp', split: 'skew', edges: 3, localEpochs: 30, learningRate: 0.02, serverLearningRate: 0.01 }),
-};
+const CASES = {
+  mnist: {
+    defaults: both({
+      model: 'mlp',
+      split: 'iid',
+      edges: 2,
+      localEpochs: 20,
+      learningRate: 0.05,
+      serverLearningRate: 0.005,
+    }),
+    wants: FOLDER,
+    builtIn: installedDigits,
+    load: (folder) => loadStandard('mnist', folder),
+  },
+  cifar10: {
+    defaults: both({
+      model: 'mobilenetv2',
+      split: 'iid',
+      edges: 2,
+      localEpochs: 2,
+      learningRate: 0.05,
+      serverLearningRate: 0.02,
+    }),
+    wants: FOLDER,
+    load: (folder) => loadStandard('cifar10', folder),
+  },
+  cifar100: {
+    defaults: both({
+      model: 'resnet50',
+      split: 'iid',
+      edges: 2,
+      localEpochs: 2,
+      learningRate: 0.02,
+      serverLearningRate: 0.02,
+    }),
+    wants: FOLDER,
+    load: (folder) => loadStandard('cifar100', folder),
+  },
+  steel: {
+    defaults: both({
+      model: 'mlp',
+      split: 'skew',
+      edges: 3,
+      localEpochs: 30,
+      learningRate: 0.02,
+      serverLearningRate: 0.01,
+    }),
+    wants: 'its CSV file',
+    load: loadSteel,
+  },
+} satisfies Record<string, CaseRecord>;
+type Case = keyof typeof CASES;
 
 function both(settings: Omit<Defaults, 'serverEpochs' | 'batch'>): Defaults {
   return { ...settings, serverEpochs: 1, batch: 32 };
@@ -74,20 +121,21 @@ const rate = (text: string): number => {
   return x;
 };
 
-function load(name: Case, folder: string | undefined, seed: number): { train: DataSet; test: DataSet } {
-  if (name === 'mnist' && folder === undefined) {
-    // The digits that install with ecavg: a fifth of them is the test set.
-    const data = loadMnist();
-    const order = new Random(seed, 'reproduce/mnist').shuffle(Int32Array.from({ length: data.length }, (_, i) => i));
-    return { train: subset(data, order.slice(2000)), test: subset(data, order.slice(0, 2000)) };
+/** The digits that install with ecavg: a fifth of them is the test set. */
+function installedDigits(seed: number): Sets {
+  const data = loadMnist();
+  const order = new Random(seed, 'reproduce/mnist').shuffle(Int32Array.from({ length: data.length }, (_, i) => i));
+  return { train: subset(data, order.slice(2000)), test: subset(data, order.slice(0, 2000)) };
+}
+
+function loadCase(name: Case, path: string | undefined, seed: number): Sets {
+  const { builtIn, load, wants }: CaseRecord = CASES[name];
+  if (path === undefined) {
+    if (builtIn) return builtIn(seed);
+    throw new ConfigError('ECAVG_DATA_FILE', `${name} is not part of ecavg: name ${wants} with --data`);
   }
-  if (folder === undefined)
-    throw new ConfigError(
-      'ECAVG_DATA_FILE',
-      `${name} is not part of ecavg: name ${name === 'steel' ? 'its CSV file' : 'the folder of its files'} with --data`,
-    );
   try {
-    return name === 'steel' ? loadSteel(folder, seed) : loadStandard(name, folder);
+    return load(path, seed);
   } catch (cause) {
     throw new ConfigError('ECAVG_DATA_FILE', (cause as Error).message, { cause });
   }
@@ -125,7 +173,7 @@ function table({ rows, chosen }: Outcome): string {
 
 async function reproduce(name: Case, flags: Flags): Promise<void> {
   const { seed, quick, report } = flags;
-  const given = DEFAULTS[name];
+  const given = CASES[name].defaults;
   const settings: Settings & { batch: number } = {
     ...given,
     model: flags.model ?? given.model,
@@ -139,7 +187,7 @@ async function reproduce(name: Case, flags: Flags): Promise<void> {
   };
   const began = performance.now();
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
-  let { train, test } = load(name, flags.data && resolve(flags.data), seed);
+  let { train, test } = loadCase(name, flags.data && resolve(flags.data), seed);
   if (quick) [train, test] = [cut(train, QUICK.train, seed), cut(test, QUICK.test, seed)];
   if (flags.samples !== undefined && flags.samples < train.length) train = cut(train, flags.samples, seed);
   const folder = resolve(flags.work ?? join(cacheDir(), 'reproduce'));
@@ -170,7 +218,7 @@ export function reproduceCommand(): Command {
     .addArgument(
       new Command()
         .createArgument('<case>', 'mnist, cifar10 and cifar100 as in the paper; steel: a real factory set')
-        .choices(CASES),
+        .choices(Object.keys(CASES)),
     )
     .option('--data <path>', 'folder of the standard files (steel: the CSV file); mnist has 10,000 digits built in')
     .option('--quick', `${QUICK.train} samples and one local epoch, to see that it runs`)
