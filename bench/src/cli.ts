@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { median } from './median.js';
 import { ECAVG } from './processes.js';
 import { table } from './table.js';
 
@@ -24,9 +25,6 @@ const METER = `process.on('exit', () => {
   const { userCPUTime, systemCPUTime, maxRSS } = process.resourceUsage();
   require('node:fs').writeFileSync(process.env.ECAVG_METER, JSON.stringify([(userCPUTime + systemCPUTime) / 1000, maxRSS / 1024]));
 });`;
-
-const median = (values: readonly number[]): number =>
-  [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 
 /** What commands of the command line cost that do little, beside Node.js alone. Runs take turns, so that other loads touch all alike. */
 export function measureCli(runs: number): CliFigures[] {

@@ -15,6 +15,7 @@ import {
 import { createLogger, Downloader } from '@ecavg/runtime';
 import { Watcher } from 'ecavg';
 import mqtt, { type MqttClient } from 'mqtt';
+import { median } from './median.js';
 import { Daemons, LONGEST_MS, usage } from './processes.js';
 import { table } from './table.js';
 
@@ -201,7 +202,6 @@ async function measureFleet(edges: number, rounds: number, made: Made): Promise<
     const after = [usage(brokerPid), usage(cloudPid)];
     const used = (i: 0 | 1): number => (after[i]?.cpuSeconds ?? 0) - (before[i]?.cpuSeconds ?? 0);
     const later = seconds.slice(1);
-    const median = (of: readonly number[]): number => [...of].sort((a, b) => a - b)[of.length >> 1] ?? Number.NaN;
     return {
       edges,
       joinSeconds,

@@ -1,15 +1,45 @@
 import tf from '@tensorflow/tfjs';
+import { median } from './median.js';
 import { TFJS_MODELS } from './tfjsModels.js';
 
-/** Backends of TensorFlow.js that a Node.js user can choose from. */
-export const TFJS_BACKENDS = ['tfjs-cpu', 'tfjs-wasm', 'tfjs-node'] as const;
-export type TfjsBackend = (typeof TFJS_BACKENDS)[number];
+interface BackendRecord {
+  /** As TensorFlow.js calls it. */
+  readonly name: string;
+  /** Samples in a step, by model, where 32 are too many. */
+  readonly batch?: Readonly<Record<string, number>>;
+  /** Loads it with so many threads. */
+  load(threads: number): Promise<void>;
+}
 
-/**
- * Samples in a step: steps of the JavaScript backend take minutes on larger batches, and its time
- * for a sample hardly depends on them.
- */
-const CPU_BATCH: Readonly<Record<string, number>> = { 'cnn-small': 8, 'sensor-cnn1d': 8, mobilenetv2: 2 };
+const BACKENDS = {
+  'tfjs-cpu': {
+    name: 'cpu',
+    // Steps of the JavaScript backend take minutes on larger batches, and its time for a sample hardly depends on them.
+    batch: { 'cnn-small': 8, 'sensor-cnn1d': 8, mobilenetv2: 2 },
+    load: async () => undefined,
+  },
+  'tfjs-wasm': {
+    name: 'wasm',
+    async load(threads) {
+      const { setThreadsCount } = await import('@tensorflow/tfjs-backend-wasm');
+      setThreadsCount(threads);
+    },
+  },
+  'tfjs-node': {
+    name: 'tensorflow',
+    async load(threads) {
+      process.env.TF_NUM_INTRAOP_THREADS ??= String(threads);
+      process.env.TF_NUM_INTEROP_THREADS ??= '1';
+      process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
+      const name: string = '@tensorflow/tfjs-node';
+      await import(name);
+    },
+  },
+} satisfies Record<string, BackendRecord>;
+
+/** Backends of TensorFlow.js that a Node.js user can choose from. */
+export type TfjsBackend = keyof typeof BACKENDS;
+export const TFJS_BACKENDS = Object.keys(BACKENDS) as TfjsBackend[];
 
 export interface TfjsFigures {
   readonly backend: TfjsBackend;
@@ -22,18 +52,9 @@ export interface TfjsFigures {
 
 async function useBackend(backend: TfjsBackend, threads: number): Promise<void> {
   tf.enableProdMode();
-  if (backend === 'tfjs-wasm') {
-    const { setThreadsCount } = await import('@tensorflow/tfjs-backend-wasm');
-    setThreadsCount(threads);
-  } else if (backend === 'tfjs-node') {
-    process.env.TF_NUM_INTRAOP_THREADS ??= String(threads);
-    process.env.TF_NUM_INTEROP_THREADS ??= '1';
-    process.env.TF_CPP_MIN_LOG_LEVEL ??= '2';
-    const name: string = '@tensorflow/tfjs-node';
-    await import(name);
-  }
-  const wanted = { 'tfjs-cpu': 'cpu', 'tfjs-wasm': 'wasm', 'tfjs-node': 'tensorflow' }[backend];
-  if (!(await tf.setBackend(wanted))) throw new Error(`TensorFlow.js has no backend ${wanted} here`);
+  const { name, load }: BackendRecord = BACKENDS[backend];
+  await load(threads);
+  if (!(await tf.setBackend(name))) throw new Error(`TensorFlow.js has no backend ${name} here`);
 }
 
 /** Samples a second of `run`, which takes a batch: one call to warm up, then as many as fit in three seconds. */
@@ -46,7 +67,7 @@ async function rate(batch: number, run: () => Promise<void>): Promise<number> {
     await run();
     times.push(performance.now() - start);
   }
-  return (1000 * batch) / (times.sort((a, b) => a - b)[times.length >> 1] ?? Number.NaN);
+  return (1000 * batch) / median(times);
 }
 
 /** A model of `tf.layers` in this process: forward, and a step of SGD with momentum. */
@@ -54,7 +75,8 @@ export async function measureTfjs(backend: TfjsBackend, name: string, threads: n
   const make = TFJS_MODELS[name];
   if (!make) throw new Error(`${name} is not written in TensorFlow.js here; there are ${Object.keys(TFJS_MODELS)}`);
   await useBackend(backend, threads);
-  const batch = (backend === 'tfjs-cpu' ? CPU_BATCH[name] : undefined) ?? 32;
+  const { batch: batches }: BackendRecord = BACKENDS[backend];
+  const batch = batches?.[name] ?? 32;
   const model = make();
   model.compile({ optimizer: tf.train.momentum(1e-4, 0.9), loss: 'categoricalCrossentropy' });
   const sample = (model.inputs[0]?.shape ?? []).slice(1) as number[];

@@ -10,10 +10,12 @@ import {
   GraphBuilder,
   OrtTrainer,
   prepareArtifact,
+  rebuildsInput,
   ZOO,
   zooModel,
 } from '@ecavg/models';
 import { forwardFlops } from './flops.js';
+import { median } from './median.js';
 import { printTrain } from './table.js';
 import type { TfjsBackend, TfjsFigures } from './tfjs.js';
 import { TFJS_MODELS } from './tfjsModels.js';
@@ -33,8 +35,6 @@ const CASES = {
 
 export type CaseName = keyof typeof CASES;
 export const CASE_NAMES = Object.keys(CASES) as CaseName[];
-
-const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? 0;
 
 async function timed(run: () => Promise<unknown>, budgetMs: number): Promise<number> {
   await run();
@@ -60,7 +60,7 @@ export async function measure(name: CaseName, threads: number, artifact: Artifac
   const { loss } = artifact.info;
   const size = batch * input.reduce((a, d) => a * d, 1);
   const x = Float32Array.from({ length: size }, (_, i) => Math.sin(0.7 * i + (i % 11)));
-  const y = loss === 'mse' ? x : Int32Array.from({ length: batch }, (_, i) => i % 10);
+  const y = rebuildsInput(loss) ? x : Int32Array.from({ length: batch }, (_, i) => i % 10);
   const weight = new Float32Array(batch).fill(1);
   const trainer = await OrtTrainer.create(artifact.train, threads);
   trainer.setWeights(artifact.weights);
