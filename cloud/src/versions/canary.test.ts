@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { changeOf, drawCanaries, objection, receptionOf } from './canary.js';
 import { canarySchema } from './config.js';
+import { objectionText } from './words.js';
 
 const fleet = (n: number): string[] => Array.from({ length: n }, (_, i) => `edge-${String(i).padStart(3, '0')}`);
 
@@ -26,9 +27,13 @@ describe('a version on trial', () => {
   test('goes to everybody where the edges gain, and not where they lose, are hurt or say nothing', () => {
     assert.equal(judge(0.02, 0.01), undefined);
     assert.equal(judge(-0.005, -0.005), undefined);
-    assert.match(judge(-0.02, -0.02) ?? '', /lost 2\.0 points/);
-    assert.match(judge(0.3, 0.3, -0.06, -0.06) ?? '', /2 of 4 edges were hurt: e2, e3/);
-    assert.match(judge(0.5) ?? '', /1 of the 2 reports/);
+    const against = (...changes: number[]): string[] => {
+      const found = judge(...changes);
+      return found ? [found.code, objectionText(found)] : [];
+    };
+    assert.deepEqual(against(-0.02, -0.02), ['edges-lost', 'the edges lost 2.0 points on average; the tolerance is 1']);
+    assert.deepEqual(against(0.3, 0.3, -0.06, -0.06), ['edges-hurt', '2 of 4 edges were hurt: e2, e3']);
+    assert.deepEqual(against(0.5), ['too-few-reports', '1 of the 2 reports that are needed came in time']);
     assert.equal(changeOf({ values: { valAfter: 1 } }), undefined);
   });
 

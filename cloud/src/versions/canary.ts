@@ -39,13 +39,21 @@ export function receptionOf(
   };
 }
 
-/** Why a version on trial is withdrawn; undefined where it may go to everybody. */
-export function objection(reception: Reception, { tolerance, maxHurt, minReports }: CanaryConfig): string | undefined {
-  const { reports, meanChange, hurt } = reception;
-  if (reports < minReports) return `${reports} of the ${minReports} reports that are needed came in time`;
-  if (meanChange < -tolerance)
-    return `the edges lost ${(-100 * meanChange).toFixed(1)} points on average; the tolerance is ${100 * tolerance}`;
-  if (hurt.length > maxHurt * reports) return `${hurt.length} of ${reports} edges were hurt: ${hurt.join(', ')}`;
+/** Why a version on trial is withdrawn. */
+export type Objection =
+  | { readonly code: 'too-few-reports'; readonly reports: number; readonly needed: number }
+  /** `meanChange` is below 0. */
+  | { readonly code: 'edges-lost'; readonly meanChange: number; readonly tolerance: number }
+  | { readonly code: 'edges-hurt'; readonly hurt: readonly string[]; readonly reports: number };
+
+/** What stands against a version on trial; undefined where it may go to everybody. */
+export function objection(
+  { reports, meanChange, hurt }: Reception,
+  { tolerance, maxHurt, minReports }: CanaryConfig,
+): Objection | undefined {
+  if (reports < minReports) return { code: 'too-few-reports', reports, needed: minReports };
+  if (meanChange < -tolerance) return { code: 'edges-lost', meanChange, tolerance };
+  if (hurt.length > maxHurt * reports) return { code: 'edges-hurt', hurt, reports };
   return undefined;
 }
 

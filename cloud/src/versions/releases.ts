@@ -13,6 +13,7 @@ import type { CanaryConfig, PublishConfig } from './config.js';
 import { type Difference, nextVersion } from './difference.js';
 import type { Publisher } from './publisher.js';
 import type { Registry, Version } from './registry.js';
+import { objectionText } from './words.js';
 
 /** What settings say of releases. */
 export interface ReleaseSettings {
@@ -210,9 +211,10 @@ export class Releases {
     const { registry, config, publisher, events, log } = this.parts;
     const { canary } = registry;
     if (canary?.version !== number) return;
-    const reason = objection(reception, config.canary);
-    const promoted = reason === undefined;
-    const figures = { version: number, promoted, reason: reason ?? null, ...reception };
+    const against = objection(reception, config.canary);
+    const promoted = against === undefined;
+    const reason = against ? objectionText(against) : null;
+    const figures = { version: number, promoted, reason, ...reception };
     log[promoted ? 'info' : 'warn'](figures, promoted ? 'the trial went well' : 'the version is withdrawn');
     this.parts.received(number, promoted ? 'promoted' : 'withdrawn', reception);
     events.emit('canary-decided', figures);
