@@ -2,6 +2,7 @@ import type { Artifact } from '@ecavg/models';
 import {
   type BlobRef,
   blobRef,
+  CodedError,
   chunkCount,
   encodeSigned,
   type Manifest,
@@ -45,11 +46,16 @@ interface Published {
   readonly difference: Uint8Array | undefined;
 }
 
+/** What is published of versions; one on trial stands beside the one in force. */
+type State =
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'in-force'; readonly version: Published }
+  | { readonly kind: 'on-trial'; readonly version: Published; readonly canary: Published };
+
 /** Publishes versions and rounds as retained messages. */
 export class Publisher {
-  #version: Published | undefined;
-  /** A version on trial, beside the one in force. */
-  #canary: Published | undefined;
+  #state: State = { kind: 'nothing' };
+  /** The last round that was published; undefined before the first. */
   #round: Unsigned<RoundMessage> | undefined;
   readonly #flow: Flow;
 
@@ -68,7 +74,9 @@ export class Publisher {
     difference: Uint8Array | undefined,
   ): Promise<void> {
     const old = this.#version?.body;
-    this.#version = this.#published(version, artifact, difference);
+    const made = this.#published(version, artifact, difference);
+    const canary = this.#canary;
+    this.#state = canary ? { kind: 'on-trial', version: made, canary } : { kind: 'in-force', version: made };
     await this.#sendVersion();
     // After a restart the old chunk count is not known from memory, but a version's size never changes.
     const stale = old?.infer ?? (previous && { ...this.#ref(artifact.infer), sha256: previous.sha256 });
@@ -76,26 +84,32 @@ export class Publisher {
     if (old?.difference && old.difference.sha256 !== version.difference?.sha256) await this.#clear(old.difference);
   }
 
-  /** Offers a version to some edges, beside the one in force. */
+  /**
+   * Offers a version to some edges, beside the one in force.
+   * @throws CodedError where none is in force.
+   */
   async canary(
     version: Version,
     artifact: Artifact,
     difference: Uint8Array | undefined,
     edges: readonly string[],
   ): Promise<void> {
+    const inForce = this.#version;
+    if (!inForce) throw new CodedError('ECAVG_PROGRAM', 'a version goes on trial, and none is in force');
     const published = this.#published(version, artifact, difference);
-    this.#canary = { ...published, body: { ...published.body, canary: [...edges] } };
+    const canary = { ...published, body: { ...published.body, canary: [...edges] } };
+    this.#state = { kind: 'on-trial', version: inForce, canary };
     await this.#sendCanary();
   }
 
   /** Takes the offer back; the blobs stay where the version has come into force. */
   async endCanary(): Promise<void> {
-    const canary = this.#canary;
-    this.#canary = undefined;
-    if (!canary) return;
+    if (this.#state.kind !== 'on-trial') return;
+    const { version, canary } = this.#state;
+    this.#state = { kind: 'in-force', version };
     await this.#retain(this.parts.topics.canary(this.parts.model), new Uint8Array());
     const { infer, difference } = canary.body;
-    if (infer.sha256 === this.#version?.body.infer.sha256) return;
+    if (infer.sha256 === version.body.infer.sha256) return;
     await this.#clear(infer);
     if (difference) await this.#clear(difference);
   }
@@ -110,6 +124,14 @@ export class Publisher {
     await this.#sendVersion();
     await this.#sendCanary();
     if (this.#round) await this.round(this.#round);
+  }
+
+  get #version(): Published | undefined {
+    return this.#state.kind === 'nothing' ? undefined : this.#state.version;
+  }
+
+  get #canary(): Published | undefined {
+    return this.#state.kind === 'on-trial' ? this.#state.canary : undefined;
   }
 
   #published(version: Version, artifact: Artifact, difference: Uint8Array | undefined): Published {
@@ -141,19 +163,21 @@ export class Publisher {
   }
 
   async #sendCanary(): Promise<void> {
-    if (!this.#canary) return;
-    await this.#sendBlobs(this.#canary);
+    const canary = this.#canary;
+    if (!canary) return;
+    await this.#sendBlobs(canary);
     await this.#retain(
       this.parts.topics.canary(this.parts.model),
-      encodeSigned('manifest', this.#canary.body, this.parts.signer),
+      encodeSigned('manifest', canary.body, this.parts.signer),
     );
   }
 
   async #sendVersion(): Promise<void> {
-    if (!this.#version) return;
-    const { body, artifact } = this.#version;
+    const version = this.#version;
+    if (!version) return;
+    const { body, artifact } = version;
     // The blobs of a version that was on trial are published already.
-    if (body.infer.sha256 !== this.#canary?.body.infer.sha256) await this.#sendBlobs(this.#version);
+    if (body.infer.sha256 !== this.#canary?.body.infer.sha256) await this.#sendBlobs(version);
     await this.#retain(this.parts.topics.manifest(this.parts.model), encodeSigned('manifest', body, this.parts.signer));
     const { length } = artifact.infer;
     if (length > this.parts.wholeBytes) return;
