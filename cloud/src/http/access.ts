@@ -67,7 +67,7 @@ export class Access {
   async signIn(request: FastifyRequest, reply: FastifyReply, name: string, password: string): Promise<Who | undefined> {
     const user = await this.accounts.signIn(name, password);
     if (!user) {
-      this.log.warn({ user: name, from: request.ip }, 'sign-in refused');
+      this.log.warn({ user: name, from: request.ip, code: CODES[401] }, 'sign-in refused');
       return undefined;
     }
     this.#forget();

@@ -1,6 +1,6 @@
-import { CodedError, codeOf, type ErrorCode } from '@ecavg/protocol/errors';
 // HTTP: the API, the dashboard's files, who may sign in, and the words that people read of a command.
 // It may touch every room but commands; it looks at models through servedModel.ts.
+import { CodedError, codeOf, type ErrorCode } from '@ecavg/protocol/errors';
 import type { Logger } from '@ecavg/runtime';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyError, type FastifyInstance } from 'fastify';

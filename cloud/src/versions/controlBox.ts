@@ -125,7 +125,7 @@ export class ControlBox {
       } catch (error) {
         answer = { done: false, text: (error as Error).message, error: codeOf(error) };
       }
-      if (!answer.done) log.warn({ request: name, detail: answer.text }, 'a command was refused');
+      if (!answer.done) log.warn({ request: name, detail: answer.text, code: answer.error }, 'a command was refused');
       await new StateFile(join(this.folder, name.replace(REQUEST, ANSWER)), answerFormat).write(answer);
       await file.remove();
     }
