@@ -32,8 +32,10 @@ export function Decisions({ rounds, speech }: { rounds: RoundsAnswer; speech: Sp
   );
 }
 
+type Mended = (leftOut: readonly string[], speech: Speech) => string;
+
 /** How a mix was mended, by the rung of the guard's ladder. */
-const MENDED: Readonly<Record<MendedRung, (leftOut: readonly string[], speech: Speech) => string>> = {
+const MENDED: Readonly<Record<MendedRung, Mended>> = {
   realigned: (_, { words }) => words.realigned,
   'left-out': (leftOut, { say }) => say('leftOut', leftOut.join(', ')),
   shrunk: (_, { words }) => words.shrunk,
@@ -49,7 +51,9 @@ function sentences(r: Round, receptions: readonly Reception[], speech: Speech): 
     return [...out, say('keptPrevious', percent(best), percent(r.previous), r.version)];
   }
   if (r.attempts.length > 1 && last) {
-    const how = MENDED[last.rung as MendedRung](last.leftOut, speech);
+    // A round that another release has kept may name a rung that is not known here.
+    const mended: Mended | undefined = MENDED[last.rung as MendedRung];
+    const how = mended?.(last.leftOut, speech) ?? last.rung;
     const had = Math.max(first?.average ?? 0, first?.fineTuned ?? 0);
     out.push(say('mended', percent(had), percent(r.previous), how));
   }

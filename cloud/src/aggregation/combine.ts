@@ -5,7 +5,7 @@ import type { OptionValues } from '@ecavg/runtime';
 import { type Chosen, type CombinerSettings, chosenCombiner } from './chosen.js';
 import type { Combiner, CoordinateCombiner, Given, StreamingCombiner, WeightedSumCombiner } from './combiner.js';
 import { type Gram, geometry, gramMatrix, norm, scaledGram } from './gram.js';
-import { divideByHolders, type Part, sumOverHolders } from './holders.js';
+import { type DecodedUpdate, divideByHolders, sumOverHolders } from './holders.js';
 import { clipFactors } from './robust.js';
 import { type Block, withBlocks } from './rows.js';
 import { Sketch } from './sketch.js';
@@ -34,7 +34,7 @@ export class TooFewUpdatesError extends ArgumentError {
 }
 
 /** An accepted update as the strategies see it. */
-export interface Update extends Part {
+export interface Update extends DecodedUpdate {
   readonly about: Contribution;
 }
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Part, sumOverHolders } from './holders.js';
+import { type DecodedUpdate, sumOverHolders } from './holders.js';
 
-const part = (values: readonly number[], holds?: readonly number[]): Part => ({
+const part = (values: readonly number[], holds?: readonly number[]): DecodedUpdate => ({
   holds: holds && Int32Array.from(holds),
   async addTo(accumulator, weight) {
     for (const [n, v] of values.entries()) {

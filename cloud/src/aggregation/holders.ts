@@ -1,7 +1,7 @@
 import type { Addable } from './rows.js';
 
 /** A decoded update that may cover a part of the coordinates only. */
-export interface Part extends Addable {
+export interface DecodedUpdate extends Addable {
   /** Coordinates that it has values for; undefined: all. */
   readonly holds?: Int32Array | undefined;
 }
@@ -11,7 +11,7 @@ export interface Part extends Addable {
  * shares (HeteroFL: Diao et al. 2021, arXiv:2010.01264, equations 4 and 5, with weights). A coordinate that nobody holds stays.
  */
 export async function sumOverHolders(
-  updates: readonly Part[],
+  updates: readonly DecodedUpdate[],
   shares: readonly number[],
   out: Float32Array,
 ): Promise<Float32Array> {
@@ -22,7 +22,7 @@ export async function sumOverHolders(
 
 /** The division alone, of a sum that was made otherwise. In place. */
 export function divideByHolders(
-  updates: readonly Pick<Part, 'holds'>[],
+  updates: readonly Pick<DecodedUpdate, 'holds'>[],
   shares: readonly number[],
   out: Float32Array,
 ): void {

@@ -114,7 +114,7 @@ export interface SelectionOptions {
   readonly policy: string;
   /** Updates that a round wants; 0: one of every edge that is online. */
   readonly count: number;
-  /** So many times as many edges are asked. */
+  /** Edges that are asked, as a multiple of the updates that are wanted. */
   readonly overSelect: number;
 }
 

@@ -6,9 +6,9 @@ import type { HeadTuner } from './headTuner.js';
 
 /** What sites that opt in are asked for. */
 export interface AskedOfSites {
-  /** As it is checked when it comes. */
+  /** What is asked for, a row for each kind, as the inbox checks a share that comes. */
   readonly rows: readonly Asked[];
-  /** As manifests say it; undefined where nothing is asked for. */
+  /** The same as manifests say it; undefined where nothing is asked for. */
   readonly published: Manifest['share'];
 }
 

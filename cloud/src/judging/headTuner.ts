@@ -19,7 +19,7 @@ interface HeadTunerParts {
   readonly artifact: Artifact;
   readonly layer: string;
   readonly shape: readonly number[];
-  /** Of the head alone. */
+  /** Trains the head alone. */
   readonly trainer: Trainer;
 }
 
@@ -30,7 +30,7 @@ interface HeadTunerParts {
 export class HeadTuner {
   /** The value of the graph whose activations are tuned on. */
   readonly layer: string;
-  /** Of the activations of one sample. */
+  /** Shape of the activations of one sample. */
   readonly shape: readonly number[];
 
   private constructor(private readonly parts: HeadTunerParts) {

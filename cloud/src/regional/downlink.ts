@@ -82,7 +82,7 @@ export class Downlink {
       metrics: (_, payload) => handlers.report(decodeMessage('metrics', payload)),
       // None is asked for: shares do not reach through a region.
       share: async (topic, payload) => this.serving?.inbox.share(topic, payload),
-      // Its own.
+      // Receipts are what this region sends itself.
       receipt: async () => undefined,
     };
   }

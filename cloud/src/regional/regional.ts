@@ -68,7 +68,7 @@ interface RegionParts {
 
 class Region {
   readonly #members = new Members();
-  /** Up. */
+  /** The way up: what this region is towards the cloud, an edge. */
   readonly #follower: Follower<Artifact, PartialAggregate>;
   readonly #downlink: Downlink;
   readonly #round: RegionalRound<Serving>;
@@ -76,6 +76,7 @@ class Region {
   #tick: NodeJS.Timeout | undefined;
 
   constructor(private readonly parts: RegionParts) {
+    // Handlers of each of these reach the others through this object. They run from start() on, when all four are there.
     this.#follower = this.#openFollower();
     this.#downlink = this.#openDownlink();
     this.#round = this.#openRound();
