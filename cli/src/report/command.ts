@@ -13,7 +13,7 @@ interface Flags {
 }
 
 /** Reads a cloud's history; the cloud may run meanwhile. */
-export async function figuresFor(config: CloudConfig) {
+async function figuresFor(config: CloudConfig) {
   const history = await History.read(historyPath(config.dataDir, config.model.id));
   return figuresOf(history.rounds, history.receptions, config.guard.tolerance);
 }

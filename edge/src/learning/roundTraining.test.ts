@@ -114,15 +114,18 @@ describe('a gateway’s part in rounds', () => {
     assert.deepEqual(full.said, ['trains 1', 'trains 1']);
   });
 
-  test('it waits where the governor says so, and asks again', async () => {
+  test('it waits where the governor says so, and asks again', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
     const { said, hear, training } = gateway({ waitMs: 10 });
     await hear(round(1));
     assert.deepEqual([said, training.running], [[], false]);
-    await sleep(30);
+    t.mock.timers.tick(9);
+    assert.deepEqual(said, []);
+    t.mock.timers.tick(1);
     assert.deepEqual(said, ['later']);
     await hear(round(1));
     training.stop();
-    await sleep(30);
+    t.mock.timers.tick(30);
     assert.deepEqual(said, ['later']);
   });
 });
