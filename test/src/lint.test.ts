@@ -12,7 +12,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   protocol: [],
   runtime: ['protocol'],
   models: ['protocol'],
-  broker: ['protocol', 'runtime', 'models'],
+  broker: ['protocol', 'runtime'],
   edge: ['protocol', 'runtime', 'models'],
   cloud: ['protocol', 'runtime', 'models'],
   cli: ['protocol', 'runtime', 'models', 'broker', 'edge', 'cloud'],
