@@ -5,6 +5,9 @@ import type { Window } from './window.js';
 
 type Shape = readonly number[];
 
+/** Writes dL/dW of a convolution from x of shape `sx` to y of shape `sy`, given `dy` = dL/dy. */
+type WeightRule = (b: GraphBuilder, x: string, dy: string, sx: Shape, sy: Shape, win: Window, group: number) => string;
+
 /** Kernels with more taps than this are slower as slices than as one large convolution. */
 const MOST_TAPS = 27;
 /** Up to this many input channels, one product over all taps beats a product for each. */
@@ -17,15 +20,7 @@ const FEW_POSITIONS = 64;
  * several ways to write it in ONNX ops; which is fastest depends on the shape (docs/decisions.md has the
  * figures).
  */
-export function weightGradient(
-  b: GraphBuilder,
-  x: string,
-  dy: string,
-  sx: Shape,
-  sy: Shape,
-  win: Window,
-  group: number,
-): string {
+export const weightGradient: WeightRule = (b, x, dy, sx, sy, win, group) => {
   const [channels = 1, outputs = 1] = [sx[1], sy[1]];
   const taps = product(win.kernel);
   const strided = win.strides.some((s) => s !== 1);
@@ -46,21 +41,13 @@ export function weightGradient(
   const light = channels * outputs <= (channels + outputs) * product(sy.slice(2));
   const together = channels <= FEW_CHANNELS || (taps === 1 && light);
   return together ? allTaps(b, x, dy, sx, sy, win) : eachTap(b, x, dy, sx, sy, win);
-}
+};
 
 /**
  * A convolution of x with dy where batch and channels swap places and stride and dilation swap roles; what it
  * computes past the kernel's size (rows that the stride skipped) is cut off.
  */
-function asConvolution(
-  b: GraphBuilder,
-  x: string,
-  dy: string,
-  sx: Shape,
-  sy: Shape,
-  win: Window,
-  group: number,
-): string {
+const asConvolution: WeightRule = (b, x, dy, sx, sy, win, group) => {
   const spatial = win.kernel.map((_, i) => i + 2);
   const swap = { perm: [1, 0, ...spatial] };
   const [batch = 1, channels = 1] = sx;
@@ -81,7 +68,7 @@ function asConvolution(
   });
   const cut = b.op('Slice', [full, b.ints(spatial.map(() => 0)), b.ints(win.kernel), b.ints(spatial)]);
   return b.op('Transpose', [cut], swap);
-}
+};
 
 /** For each tap of the kernel, in row-major order, the part of the padded x that it touches, [N, Cin, ...out]. */
 function touched(b: GraphBuilder, x: string, sx: Shape, sy: Shape, win: Window): string[] {

@@ -38,7 +38,7 @@ export const input = (node: NodeProto, i: number): string => node.input[i] ?? ''
 /** Name of a node's output; empty where it is left out. */
 export const output = (node: NodeProto, i = 0): string => node.output[i] ?? '';
 
-/** Throws ModelError: for the forms of an op that have no rule. */
+/** @throws ModelError for the forms of an op that have no rule. */
 export function unsupported(node: NodeProto, what: string): never {
   throw new ModelError('ECAVG_MODEL_OP', `${describeNode(node)} can't be trained through: ${what}`);
 }
