@@ -27,7 +27,7 @@ const METER = `process.on('exit', () => {
 });`;
 
 /** What commands of the command line cost that do little, beside Node.js alone. Runs take turns, so that other loads touch all alike. */
-export function measureCli(runs: number): CliFigures[] {
+function measureCli(runs: number): CliFigures[] {
   const folder = mkdtempSync(join(tmpdir(), 'ecavg-bench-'));
   try {
     const [meter, said, edge, cloud] = ['meter.cjs', 'said.json', 'edge.yaml', 'cloud.yaml'].map((n) =>

@@ -9,7 +9,7 @@ import { table } from './table.js';
 
 const FLEET = 'bench';
 
-export const GATEWAY_CASES = {
+const GATEWAY_CASES = {
   'mlp, digits': { architecture: 'mlp', dataset: 'mnist', partition: 'dirichlet' },
   'sensor-cnn1d, vibration': { architecture: 'sensor-cnn1d', dataset: 'vibration', partition: 'by-site' },
   'mlp, half duty cycle': { architecture: 'mlp', dataset: 'mnist', partition: 'dirichlet', power: { dutyCycle: 0.5 } },

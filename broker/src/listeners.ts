@@ -32,7 +32,10 @@ type Accept = (conn: Duplex, socket: Socket, request?: IncomingMessage) => void;
 const SUBPROTOCOLS = ['mqtt', 'mqttv3.1'];
 const WS_FRAME_BYTES = 1 << 20;
 
-/** Reads the certificate files. Throws ConfigError that names the one that can't be read. */
+/**
+ * Reads the certificate files.
+ * @throws ConfigError that names the one that can't be read.
+ */
 export function readTlsFiles({
   certFile,
   keyFile,

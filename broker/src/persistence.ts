@@ -8,7 +8,7 @@ import type { BrokerDaemonConfig } from './config.js';
 /** Where sessions, retained and queued messages are, and how nodes tell each other of messages. */
 export interface Backend {
   readonly persistence: AsyncPersistence;
-  /** Undefined: this process alone. */
+  /** The emitter by which the nodes of a cluster hear of each other's messages; undefined where one process is the whole broker. */
   readonly mq: object | undefined;
   close(): Promise<void>;
 }

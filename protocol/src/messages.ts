@@ -29,7 +29,7 @@ const head = { v: z.literal(SCHEMA_VERSION) };
 /** Ed25519 public key in hex, and the signature over the rest of the message (see signing.ts). */
 const signed = { key: sha256, signature: bytes.refine((b) => b.length === 64, 'expected 64 bytes') };
 
-export const schemas = {
+const schemas = {
   /** cloud -> all, retained: the current version of a model. */
   manifest: z.object({
     ...head,

@@ -18,7 +18,7 @@ export function identifier(value: string, field: string): string {
 }
 
 /** Hex digits of a blob's sha256 that name it in a topic. */
-export const SHORT_HASH = 12;
+const SHORT_HASH = 12;
 
 /**
  * Topic names of one fleet (docs/wire-format.md lists them). At most 7 slashes, the limit of AWS IoT. Every method throws ProtocolError

@@ -36,7 +36,7 @@ export class RecordTable<T extends object, Name extends string = string> {
     return [...this.#records.keys()];
   }
 
-  /** Throws ConfigError for a name that is not in the table: there is no default. */
+  /** @throws ConfigError for a name that is not in the table: there is no default. */
   get(name: string): T {
     const record = this.#records.get(name);
     if (!record)

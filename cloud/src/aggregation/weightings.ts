@@ -36,7 +36,7 @@ export function discoWeights(
  * FedNova (Wang et al. 2020, arXiv:2007.07481, equation 6): tau_eff / tau_k with tau_eff = sum_k p_k tau_k, so that edges with more local steps do
  * not pull the average their way; 1 where an edge tells no steps.
  */
-export function novaScales(updates: readonly Contribution[], weights: readonly number[]): number[] {
+function novaScales(updates: readonly Contribution[], weights: readonly number[]): number[] {
   const told = updates.every((u) => u.steps > 0);
   const effective = sum(weights.map((w, k) => w * (updates[k]?.steps ?? 0)));
   return updates.map((u) => (told ? effective / u.steps : 1));

@@ -65,7 +65,7 @@ export class EdgeKeys {
     private readonly enrolment: 'open' | 'token' = 'open',
   ) {}
 
-  /** Throws `unknown-edge` or `bad-signature` unless `key` is the edge's. */
+  /** @throws `unknown-edge` or `bad-signature` unless `key` is the edge's. */
   async check(edge: string, key: string): Promise<void> {
     const known = await this.#read(edge);
     if (!known) {
@@ -83,7 +83,10 @@ export class EdgeKeys {
     }
   }
 
-  /** Takes an edge's key on proof of a token, once. Throws `bad-token`. */
+  /**
+   * Takes an edge's key on proof of a token, once.
+   * @throws `bad-token`.
+   */
   async enrol({ edge, key, proof }: Pick<Message<'enrol'>, 'edge' | 'key' | 'proof'>): Promise<void> {
     const known = await this.#read(edge);
     // The receipt was lost: the same key asks again.

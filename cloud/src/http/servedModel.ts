@@ -38,6 +38,6 @@ export interface ServedModel {
   readonly history: Pick<History, 'rounds' | 'receptions'>;
   readonly events: Pick<EventLog, 'after' | 'listen'>;
   readonly counters: InboxCounters;
-  /** Throws ConfigError for a version that there is not, or is no longer kept. */
+  /** @throws ConfigError for a version that there is not, or is no longer kept. */
   control(asked: Control): Promise<ControlOutcome>;
 }

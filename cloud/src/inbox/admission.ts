@@ -11,8 +11,9 @@ export interface AdmissionRules {
 }
 
 /**
- * Whether the cloud wants an update of this edge, round and base now. Throws `round-closed`, or `base-mismatch` where it
- * was made from another version than the round's (or, in asynchronous rounds, from one that is too old or was rolled back).
+ * Whether the cloud wants an update of this edge, round and base now.
+ * @throws `round-closed`, or `base-mismatch` where it was made from another version than the round's (or, in asynchronous
+ * rounds, from one that is too old or was rolled back).
  */
 export function admit(
   { edge, round, base }: Pick<UpdateChunk, 'edge' | 'round' | 'base'>,

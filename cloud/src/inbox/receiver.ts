@@ -12,13 +12,16 @@ export interface BlobKind<Chunk extends EdgeChunk, Header> {
   readonly model: string;
   /** Largest blob, bytes. */
   readonly maxBytes: number;
-  /** Throws ProtocolError. */
+  /** @throws ProtocolError. */
   decode(payload: Uint8Array): Chunk;
-  /** Whether this very blob is here already. Throws ProtocolError where another one is, or none is wanted at all. */
+  /**
+   * Whether this very blob is here already.
+   * @throws ProtocolError where another one is, or none is wanted at all.
+   */
   isHere(chunk: Chunk): boolean | Promise<boolean>;
-  /** Throws ProtocolError where the blob is not wanted now. */
+  /** @throws ProtocolError where the blob is not wanted now. */
   admit(chunk: Chunk): void;
-  /** Throws ProtocolError unless the whole blob is sound and agrees with its envelope. */
+  /** @throws ProtocolError unless the whole blob is sound and agrees with its envelope. */
   check(blob: Uint8Array, chunk: Chunk): Promise<Header>;
   /** Once this resolves, the blob is on disk. */
   store(header: Header, blob: Uint8Array, chunk: Chunk): Promise<void>;
@@ -92,7 +95,7 @@ export class BlobReceiver<Chunk extends EdgeChunk, Header> {
   }
 }
 
-/** Throws `identity-mismatch` unless a blob's header says what its envelope says, and names this fleet. */
+/** @throws `identity-mismatch` unless a blob's header says what its envelope says, and names this fleet. */
 export function checkIdentity<Field extends 'edge' | 'model' | 'base' | 'round'>(
   kind: 'update' | 'share',
   header: Readonly<Record<Field, string | number>> & { readonly fleet: string },

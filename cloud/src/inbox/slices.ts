@@ -12,7 +12,7 @@ export class Slices {
     private readonly combiner: string,
   ) {}
 
-  /** Throws `layout-mismatch` where this cloud takes no update of that width. */
+  /** @throws `layout-mismatch` where this cloud takes no update of that width. */
   async of(width: number): Promise<Slice> {
     const known = this.#known.get(width);
     if (known) return known;

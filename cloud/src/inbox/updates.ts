@@ -24,7 +24,7 @@ export interface UpdateParts {
   readonly keys: EdgeKeys;
   /** Whether edges code their updates with the one before as reference. */
   readonly temporal: boolean;
-  /** Throws ProtocolError where the cloud does not want this update now. */
+  /** @throws ProtocolError where the cloud does not want this update now. */
   admit(chunk: UpdateChunk): void;
   /** Called for every update that is on disk. */
   accepted(header: UpdateHeader, bytes: number): Promise<void> | void;

@@ -37,7 +37,7 @@ export interface TeacherOutputs {
 export class FineTuner {
   private constructor(private readonly parts: FineTunerParts) {}
 
-  /** Throws ModelError where a pattern of `fineTune.freeze` names no parameter, or the engine can't train the model. */
+  /** @throws ModelError where a pattern of `fineTune.freeze` names no parameter, or the engine can't train the model. */
   static async create(config: Options & Seeded, artifact: Artifact): Promise<FineTuner> {
     const { freeze, l2, distill } = config.fineTune;
     let train = artifact.train;

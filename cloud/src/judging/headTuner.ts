@@ -38,7 +38,10 @@ export class HeadTuner {
     this.shape = parts.shape;
   }
 
-  /** Undefined where `fineTune.features.samples` is 0. Throws ModelError where the model can't be cut there. */
+  /**
+   * Undefined where `fineTune.features.samples` is 0.
+   * @throws ModelError where the model can't be cut there.
+   */
   static async create(config: Options, artifact: Artifact): Promise<HeadTuner | undefined> {
     const { features } = config.fineTune;
     if (features.samples === 0) return undefined;

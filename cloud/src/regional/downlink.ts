@@ -36,7 +36,7 @@ interface Parts {
 }
 
 interface Handlers {
-  /** Throws where an update is not wanted now. */
+  /** @throws where an update is not wanted now. */
   admit(chunk: UpdateChunk): void;
   /** An update is on disk. */
   accepted(): Promise<void>;
@@ -100,7 +100,7 @@ export class Downlink {
     await this.#client.endAsync(true);
   }
 
-  /** Throws where a version can't take the place of the one before: what its edges sent counts by the layout of that. */
+  /** @throws where a version can't take the place of the one before: what its edges sent counts by the layout of that. */
   fits({ layout }: Artifact): void {
     const { serving } = this;
     if (serving && serving.artifact.layout.hash !== layout.hash)

@@ -44,7 +44,7 @@ export class RegionalRound<B extends Base> {
 
   constructor(private readonly parts: Parts<B>) {}
 
-  /** Throws where this region does not want an update now. */
+  /** @throws where this region does not want an update now. */
   admit({ round, base }: Pick<UpdateChunk, 'round' | 'base'>): void {
     const open = this.parts.store.state;
     if (open?.phase !== 'open' || open.round !== round)

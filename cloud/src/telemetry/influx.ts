@@ -9,8 +9,8 @@ import type { Spool } from './spool.js';
 const BATCH = 1000;
 
 /** Retention policies of the database: points as they came, and their means over longer spans. */
-export const RAW_POLICY = 'ecavg_raw';
-export const LONG_POLICY = 'ecavg_long';
+const RAW_POLICY = 'ecavg_raw';
+const LONG_POLICY = 'ecavg_long';
 
 /**
  * Writes to an InfluxDB with the 1.x API. While it is away points go to a spool on disk, and rounds go on. On first contact

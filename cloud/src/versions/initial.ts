@@ -14,7 +14,7 @@ import type { ModelConfig } from './config.js';
 import { type ModelSource, Registry, type Version } from './registry.js';
 
 /** What the settings say that the first version is made from. */
-export const sourceOf = ({ file, architecture, batch, optimizer }: ModelConfig): ModelSource => ({
+const sourceOf = ({ file, architecture, batch, optimizer }: ModelConfig): ModelSource => ({
   from: file ?? architecture,
   batch,
   optimizer,

@@ -208,7 +208,7 @@ export class Registry {
     await this.#save(this.#versions);
   }
 
-  /** Throws where a file is missing or damaged. */
+  /** @throws where a file is missing or damaged. */
   async load(version: Version): Promise<Artifact> {
     return readArtifact(await this.blob(version.sha256), await this.blob(version.train));
   }

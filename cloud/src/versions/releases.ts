@@ -192,7 +192,10 @@ export class Releases {
     return 1000 * Math.max(canary.waitSeconds, rounds.settleSeconds);
   }
 
-  /** Brings an earlier version back, for everybody, as a new one. Throws ConfigError where it is not kept. */
+  /**
+   * Brings an earlier version back, for everybody, as a new one.
+   * @throws ConfigError where it is not kept.
+   */
   async restore(number: number): Promise<Version> {
     const { registry, publisher, events, log } = this.parts;
     this.#pending = undefined;

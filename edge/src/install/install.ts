@@ -26,7 +26,10 @@ export interface InstallOptions {
 
 const UNITS = '/etc/systemd/system';
 
-/** Text of the unit for these settings. Throws ConfigError where they can't work under systemd. */
+/**
+ * Text of the unit for these settings.
+ * @throws ConfigError where they can't work under systemd.
+ */
 export function unitFor(config: InstallConfig, { configFile, user, memoryMax }: InstallOptions): string {
   if (!isAbsolute(config.dataDir))
     throw new ConfigError(

@@ -2,7 +2,7 @@ import { ConfigError, checkDataFolder } from '@ecavg/runtime';
 import { type GatewayStatus, readStatus, STALE_MS } from './statusFile.js';
 
 /** Exit codes of `ecavg edge status`; 3 as in init scripts (LSB): not running. */
-export const STATUS_EXIT = { working: 0, notConnected: 1, notRunning: 3 } as const;
+const STATUS_EXIT = { working: 0, notConnected: 1, notRunning: 3 } as const;
 
 function alive(pid: number): boolean {
   try {

@@ -21,7 +21,10 @@ export class LocalTensors {
     private values: Float32Array | undefined,
   ) {}
 
-  /** Takes up what an earlier run kept for a model of the same layout. Throws RangeError where nothing is left to share. */
+  /**
+   * Takes up what an earlier run kept for a model of the same layout.
+   * @throws RangeError where nothing is left to share.
+   */
   static async open(store: EdgeStore, artifact: Artifact, choice: LocalChoice): Promise<LocalTensors> {
     const { graph } = artifact.model;
     const all = new Set(artifact.layout.tensors.map((t) => t.name));

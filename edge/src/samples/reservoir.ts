@@ -106,7 +106,10 @@ export class Reservoir {
     return out;
   }
 
-  /** Counts a sample and keeps it, or not. Throws where the disk is full; the offer then counts for nothing. */
+  /**
+   * Counts a sample and keeps it, or not.
+   * @throws where the disk is full; the offer then counts for nothing.
+   */
   offer(values: Float32Array, kept: Kept): boolean {
     const slot =
       this.seen < this.capacity ? this.seen : new Random(this.about.seed, `reservoir/${this.seen}`).int(this.seen + 1);

@@ -117,7 +117,10 @@ export class SampleStore {
     return label >= 0 || this.stream.classes.length === 0;
   }
 
-  /** Takes a window in; false where it is of no use, or stands on the border of both parts. Throws where the disk is full. */
+  /**
+   * Takes a window in; false where it is of no use, or stands on the border of both parts.
+   * @throws where the disk is full.
+   */
   add(window: StreamWindow, origin: Origin): boolean {
     const part = this.trains(window) ? this.#part(window, origin.recording) : undefined;
     if (part) {

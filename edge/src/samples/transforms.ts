@@ -75,7 +75,10 @@ export class TransformChain {
     for (const next of made) this.#from(number + 1, next, take);
   }
 
-  /** What a transform gave for a reading, copied: it may be anything. Throws Error where it is no reading. */
+  /**
+   * What a transform gave for a reading, copied: it may be anything.
+   * @throws Error where it is no reading.
+   */
   #readings(made: unknown, { channel, at }: Reading): Reading[] {
     if (made === undefined) return [];
     // A promise that nobody waits for would end the process where it fails.

@@ -4,6 +4,7 @@ import { ArgumentError } from '@ecavg/protocol/errors';
  * takes so that the gains sum to the most. O(n^3) time, O(n) memory beyond the matrix.
  * @param gain n x n, row-major, finite.
  * @returns `columns[row]`, a permutation.
+ * @throws ArgumentError where `gain` has not n x n values.
  */
 export function assign(gain: Float64Array, n: number): Int32Array {
   if (gain.length !== n * n)

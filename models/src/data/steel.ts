@@ -39,7 +39,10 @@ export function loadSteel(file: string, seed: number): { train: DataSet; test: D
   return { train: subset(all, train), test: subset(all, test) };
 }
 
-/** The chosen samples as a data set of their own; sample i is sample `indices[i]` of `data`, which is read from. */
+/**
+ * The chosen samples as a data set of their own; sample i is sample `indices[i]` of `data`, which is read from.
+ * @throws ArgumentError when a sample past the last is read.
+ */
 export function subset(data: DataSet, indices: Int32Array): DataSet {
   const pick = (all: Int32Array): Int32Array => Int32Array.from(indices, (i) => all[i] as number);
   const size = sampleSize(data);

@@ -45,7 +45,7 @@ export interface Site {
   readonly mix: readonly number[];
 }
 
-export function makeSite(seed: number, site: number): Site {
+function makeSite(seed: number, site: number): Site {
   const r = new Random(seed, `vibration/site/${site}`);
   return {
     shaft: r.range(27, 31),

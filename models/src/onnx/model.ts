@@ -103,7 +103,7 @@ export function describeNode(node: NodeProto): string {
   return `${node.opType} node ${JSON.stringify(node.name)} (output ${JSON.stringify(node.output[0] ?? '')})`;
 }
 
-/** Throws ModelError for weights that lie elsewhere or have 16 bits. */
+/** @throws ModelError for weights that lie elsewhere or have 16 bits. */
 export function checkWeights(tensor: TensorProto): void {
   const name = JSON.stringify(tensor.name);
   if (tensor.dataLocation === DataLocation.EXTERNAL) {

@@ -9,6 +9,7 @@ import { DataType, ModelError, type ModelProto } from './model.js';
  *   normalisation that start alike would then be trained as one, so each gets a tensor of its own.
  * - An export in training mode has batch normalisation with further outputs, which ONNX Runtime's CPU kernel
  *   refuses; the inference form is what is published, and the training graph brings its own.
+ * @throws ModelError where the model has no graph.
  */
 export function normalizeForTraining(model: ModelProto): ModelProto {
   const graph = model.graph;

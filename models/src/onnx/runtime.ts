@@ -28,7 +28,7 @@ export function floatTensorOf(data: Float32Array, shape: readonly number[]): Ort
   return new (runtime().Tensor)('float32', data, [...shape]);
 }
 
-/** The same of int32 values. */
+/** An int32 tensor of this shape, row-major; `openSession` must have been waited for. */
 export function intTensorOf(data: Int32Array, shape: readonly number[]): Ort.Tensor {
   return new (runtime().Tensor)('int32', data, [...shape]);
 }

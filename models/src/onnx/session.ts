@@ -4,6 +4,7 @@ import { type InferenceSession, loadRuntime } from './runtime.js';
 /**
  * Opens an ONNX Runtime session on the CPU. `threads` is the whole of its parallelism: factory gateways
  * share their cores, so idle threads sleep instead of spinning.
+ * @throws ModelError where ONNX Runtime does not load on this machine, or refuses the graph; `what` names it.
  */
 export async function openSession(
   bytes: Uint8Array,

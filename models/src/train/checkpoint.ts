@@ -40,7 +40,7 @@ export function encodeCheckpoint({ seed, samples, progress, tensors }: Checkpoin
   return pack({ v: 1, seed, samples, progress, tensors: named });
 }
 
-/** Throws ModelError for bytes that are no checkpoint. */
+/** @throws ModelError for bytes that are no checkpoint. */
 export function decodeCheckpoint(bytes: Uint8Array): Checkpoint {
   try {
     const { seed, samples, progress, tensors } = schema.parse(unpack(bytes));

@@ -11,7 +11,7 @@ interface Graphs {
 
 interface EngineRecord {
   create(graphs: Graphs, threads: number): Promise<Trainer>;
-  /** Throws ModelError where the engine can't be loaded. */
+  /** @throws ModelError where the engine can't be loaded. */
   require(threads: number): Promise<void>;
 }
 

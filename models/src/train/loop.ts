@@ -24,7 +24,11 @@ export interface Engine {
   holdBase(): void;
 }
 
-/** Trains over epochs of seeded batches, from the start or from a checkpoint. */
+/**
+ * Trains over epochs of seeded batches, from the start or from a checkpoint.
+ * @throws ModelError where an option or a checkpoint does not fit the model or the samples, or the loss is not finite.
+ * @throws the reason of `options.signal` once that is aborted.
+ */
 export async function runTraining(engine: Engine, view: View, options: TrainOptions): Promise<TrainResult> {
   const { info } = engine;
   if (options.mu && !info.proximal)

@@ -37,7 +37,10 @@ export function notFinite(value: number, index: number, layout: Layout): Protoco
   );
 }
 
-/** A scale s such that 127 s is still a finite float32. */
+/**
+ * Holds a scale s of tensor `name` to what an 8-bit codec can take: 127 s is still a finite float32.
+ * @throws ProtocolError `non-finite` where it is not, or s is negative.
+ */
 export function checkScale(scale: number, name: string): void {
   if (!Number.isFinite(Math.fround(scale * 127)) || scale < 0) {
     throw new ProtocolError('non-finite', `tensor ${JSON.stringify(name)} has scale ${scale}`);

@@ -159,7 +159,7 @@ export class RangeDecoder {
     return value;
   }
 
-  /** Throws `payload` where bytes are left over. */
+  /** @throws `payload` where bytes are left over. */
   end(): void {
     if (this.#at < this.bytes.length)
       throw new ProtocolError('payload', `${this.bytes.length - this.#at} bytes after the last tensor`);

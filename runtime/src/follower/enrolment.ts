@@ -22,7 +22,7 @@ interface EnrolmentParts {
 export class Enrolment {
   constructor(private readonly parts: EnrolmentParts) {}
 
-  /** Throws ConfigError where the token can't be read. */
+  /** @throws ConfigError where the token can't be read. */
   ask(): void {
     const { names, identity, tokenFile, publish } = this.parts;
     const { signer, trust } = identity;

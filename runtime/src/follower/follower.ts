@@ -42,7 +42,7 @@ export interface FollowerParts<A extends VersionFiles, E extends OutboxEntry> {
 export interface FollowerHandlers<A extends VersionFiles, E extends OutboxEntry> {
   /** What its status says; the version in hand is known here. */
   present(): Omit<Present, 'version'>;
-  /** Throws `layout-mismatch` where a version can't be used here. */
+  /** @throws `layout-mismatch` where a version can't be used here. */
   fits(manifest: Manifest, artifact: A): void;
   /** A version is in hand that was not before. Where this throws, it comes once more. */
   taken(now: InHand<A>, about: Taken<A>): Promise<void>;

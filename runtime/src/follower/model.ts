@@ -14,7 +14,7 @@ export interface VersionFiles {
 
 /** What it takes somebody who knows models to do: this package does not. */
 export interface ModelReader<A extends VersionFiles> {
-  /** Throws where the files are no model, or don't belong together. */
+  /** @throws where the files are no model, or don't belong together. */
   read(infer: Uint8Array, train: Uint8Array): A;
   /** The same graphs with other weights. */
   withWeights(version: A, weights: Float32Array): A;

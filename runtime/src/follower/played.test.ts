@@ -32,7 +32,7 @@ const models: ModelReader<VersionFiles> = {
 export class MemoryOutbox implements OutboxStore<OutboxEntry> {
   entry: OutboxEntry | undefined;
   readonly ended: Outcome[] = [];
-  /** Throws for so many times more. */
+  /** How many times more it fails. */
   failures = 0;
 
   async load(): Promise<OutboxEntry | undefined> {

@@ -51,7 +51,7 @@ export class Trust {
     await this.#save({ enrolled: key });
   }
 
-  /** Throws `bad-signature` where the cloud is not the one this edge trusts, and `replay` where the message is older than one seen. */
+  /** @throws `bad-signature` where the cloud is not the one this edge trusts, and `replay` where the message is older than one seen. */
   check(message: Manifest | RoundMessage): void {
     checkSigned(message);
     const wanted = this.configured ?? this.#state.cloudKey;

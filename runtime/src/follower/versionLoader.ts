@@ -9,7 +9,7 @@ interface LoaderParts<A extends VersionFiles> {
   readonly blobs: BlobStore;
   readonly downloads: Downloader;
   readonly log: Logger;
-  /** Throws `layout-mismatch` where a version can't be used here. */
+  /** @throws `layout-mismatch` where a version can't be used here. */
   fits(manifest: Manifest, artifact: A): void;
 }
 
@@ -27,7 +27,7 @@ export class VersionLoader<A extends VersionFiles> {
     return blob;
   }
 
-  /** Throws `layout-mismatch` where the files are not what the manifest says, or don't fit here. */
+  /** @throws `layout-mismatch` where the files are not what the manifest says, or don't fit here. */
   async load(manifest: Manifest, current: Following<A>, signal: AbortSignal): Promise<A> {
     const { models, fits } = this.parts;
     const artifact =
@@ -78,7 +78,7 @@ export class VersionLoader<A extends VersionFiles> {
   }
 }
 
-/** Throws ProtocolError where the payload does not fit. */
+/** @throws ProtocolError where the payload does not fit. */
 function addDifference({ layout, weights }: VersionFiles, payload: Uint8Array, codecName: string): Float32Array {
   const coder = codec(codecName);
   coder.check(payload, layout);
