@@ -157,7 +157,9 @@ describe('the guard', () => {
     assert.equal((await decide(good, [good], { fineTune: OFF })).decision, 'average');
   });
 
-  test('the ladder is as configured', async () => {
+  test('the ladder is as configured, its mends in the order in which they are tried', async () => {
+    assert.deepEqual(guardSchema.parse({}).ladder, ['realign', 'leave-out', 'shrink']);
+    assert.equal(guardSchema.safeParse({ ladder: ['pray'] }).success, false);
     const broken = good.map((w) => -w);
     const verdict = await decide(good, [broken], { fineTune: OFF, guard: { ladder: [] } });
     assert.deepEqual([verdict.decision, verdict.attempts.length], ['kept-previous', 1]);
