@@ -1,3 +1,4 @@
+export { bytesSchema, floatsSchema, toBytes, toFloats } from './bytes.js';
 export { type DaemonParts, type DaemonSpec, daemonCommand, runCommand } from './command.js';
 export { type ConfigSources, CREDENTIALS, loadConfig, printConfig, withoutCredentials } from './config.js';
 export { runDaemon, type Service } from './daemon.js';
@@ -21,6 +22,7 @@ export { Follower, type FollowerHandlers, type FollowerParts } from './follower/
 export { type Identity, type Login, type Names, openIdentity } from './follower/identity.js';
 export type { Following, InHand, ModelReader, VersionFiles } from './follower/model.js';
 export type { OutboxEntry, OutboxStore, Outcome } from './follower/outbox.js';
+export { OutboxFile, outboxSchema } from './follower/outboxFile.js';
 export { type Outgoing, Sender } from './follower/sender.js';
 export { Steps } from './follower/steps.js';
 export { Trust } from './follower/trust.js';

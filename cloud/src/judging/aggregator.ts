@@ -2,7 +2,16 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Artifact, varianceTensors } from '@ecavg/models';
 import { codec, decodeUpdate } from '@ecavg/protocol';
-import { listFolder, opaqueState, StateFile, StateFormat, unchanged } from '@ecavg/runtime';
+import {
+  bytesSchema,
+  listFolder,
+  opaqueState,
+  StateFile,
+  StateFormat,
+  toBytes,
+  toFloats,
+  unchanged,
+} from '@ecavg/runtime';
 import { z } from 'zod';
 import { wantsOwnDifference } from '../aggregation/chosen.js';
 import { type Combined, combine, type Update } from '../aggregation/combine.js';
@@ -16,8 +25,7 @@ import { Ingredients } from './ingredients.js';
 /** A running variance may not fall below this share of what it was: quantised updates could make it negative. */
 const LEAST_VARIANCE = 1e-3;
 
-const bytes = z.custom<Uint8Array>((v) => v instanceof Uint8Array);
-const momentsSchema = z.object({ m: bytes.optional(), v: bytes.optional() });
+const momentsSchema = z.object({ m: bytesSchema.optional(), v: bytesSchema.optional() });
 
 const momentsFormat = new StateFormat({
   kind: 'moments of the server optimiser',
@@ -38,9 +46,6 @@ opaqueState({
   told: 'nothing: it is written and read within one step, and never by another run',
   removed: 'safe',
 });
-const toBytes = (values: Float32Array): Uint8Array =>
-  new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-const toFloats = (bytes: Uint8Array): Float32Array => new Float32Array(new Uint8Array(bytes).buffer);
 
 export interface Aggregate {
   /** `layout.total` values. */

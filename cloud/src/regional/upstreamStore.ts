@@ -1,31 +1,24 @@
-import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { sha256Hex } from '@ecavg/protocol';
-import { CodedError } from '@ecavg/protocol/errors';
 import {
+  floatsSchema,
   type OnDamage,
   type OutboxEntry,
+  OutboxFile,
   type OutboxStore,
   type Outcome,
   opaqueState,
+  outboxSchema,
   StateFile,
   StateFormat,
+  toBytes,
+  toFloats,
   unchanged,
 } from '@ecavg/runtime';
 import { z } from 'zod';
 
-const bytes = z.custom<Uint8Array>((v) => v instanceof Uint8Array);
-const floats = bytes.refine((v) => v.length % 4 === 0, 'is no sequence of float32');
-
-const outboxSchema = z.object({
-  id: z.string(),
-  round: z.int(),
-  base: z.string(),
-  blob: bytes,
-  /** float32. Absent in files of release 0.1.0, which coded without loss. */
-  wanted: floats.optional(),
-  left: floats.optional(),
-});
+/** float32. Absent in files of release 0.1.0, which coded without loss. */
+const lossSchema = z.object({ wanted: floatsSchema.optional(), left: floatsSchema.optional() });
+type PackedLoss = z.output<typeof lossSchema>;
 
 const outboxFormat = new StateFormat({
   kind: 'regional outbox',
@@ -34,7 +27,7 @@ const outboxFormat = new StateFormat({
   removed: 'no: the partial aggregate, and so its edges’ work of a round, is lost',
   format: 1,
   encoding: 'messagepack',
-  schema: outboxSchema,
+  schema: outboxSchema.extend(lossSchema.shape),
   migrations: { 0: unchanged },
 });
 
@@ -57,7 +50,7 @@ const residualFormat = new StateFormat({
   removed: 'what it holds is lost',
   format: 1,
   encoding: 'messagepack',
-  schema: z.object({ values: floats }),
+  schema: z.object({ values: floatsSchema }),
   // Release 0.1.0 wrote the values alone.
   unnumbered: (values) => ({ values }),
   migrations: { 0: unchanged },
@@ -71,20 +64,20 @@ opaqueState({
   removed: 'safe',
 });
 
-const toBytes = (v: Float32Array): Uint8Array => new Uint8Array(v.buffer, v.byteOffset, v.byteLength);
-const toFloats = (v: Uint8Array): Float32Array => new Float32Array(new Uint8Array(v).buffer);
-
-/** A region's update, which waits for the cloud's receipt. */
-export interface PartialAggregate extends OutboxEntry {
+/** What coding made of a partial aggregate. */
+interface Loss {
   /** All that it is to bring; absent in one of release 0.1.0. */
   readonly wanted?: Float32Array;
   /** What coding lost of that; absent where nothing. */
   readonly left?: Float32Array;
 }
 
+/** A region's update, which waits for the cloud's receipt. */
+export interface PartialAggregate extends OutboxEntry, Loss {}
+
 /** What a regional aggregator must not lose of its way up. Every write is whole and on disk when it returns. */
 export class UpstreamStore implements OutboxStore<PartialAggregate> {
-  readonly #outbox: StateFile<z.output<typeof outboxSchema>>;
+  readonly #outbox: OutboxFile<Loss, PackedLoss>;
   readonly #settled: StateFile<{ round: number }>;
   readonly #residual: StateFile<{ values: Uint8Array }>;
   #settledRound = 0;
@@ -93,7 +86,16 @@ export class UpstreamStore implements OutboxStore<PartialAggregate> {
     folder: string,
     private readonly damaged: OnDamage,
   ) {
-    this.#outbox = new StateFile(join(folder, 'outbox'), outboxFormat);
+    this.#outbox = new OutboxFile<Loss, PackedLoss>(join(folder, 'outbox'), outboxFormat, {
+      pack: ({ wanted, left }) => ({
+        ...(wanted && { wanted: toBytes(wanted) }),
+        ...(left && { left: toBytes(left) }),
+      }),
+      unpack: ({ wanted, left }) => ({
+        ...(wanted && { wanted: toFloats(wanted) }),
+        ...(left && { left: toFloats(left) }),
+      }),
+    });
     this.#settled = new StateFile(join(folder, 'settled'), settledFormat);
     this.#residual = new StateFile(join(folder, 'residual'), residualFormat);
   }
@@ -112,27 +114,12 @@ export class UpstreamStore implements OutboxStore<PartialAggregate> {
   }
 
   /** A damaged one is set aside as `outbox.damaged`. */
-  async load(): Promise<PartialAggregate | undefined> {
-    let why: Error | undefined;
-    const found = await this.#outbox.read((error) => {
-      why = error;
-    });
-    const { path } = this.#outbox;
-    if (found && sha256Hex(found.blob) !== found.id)
-      why = new CodedError('ECAVG_STATE_DAMAGED', `${path} holds another update than was stored`);
-    if (why) {
-      await rename(path, `${path}.damaged`);
-      this.damaged(why);
-      return undefined;
-    }
-    if (!found) return undefined;
-    const { wanted, left, ...entry } = found;
-    return { ...entry, ...(wanted && { wanted: toFloats(wanted) }), ...(left && { left: toFloats(left) }) };
+  load(): Promise<PartialAggregate | undefined> {
+    return this.#outbox.load(this.damaged);
   }
 
-  async save({ id, round, base, blob, wanted, left }: PartialAggregate): Promise<void> {
-    const carried = { ...(wanted && { wanted: toBytes(wanted) }), ...(left && { left: toBytes(left) }) };
-    await this.#outbox.write({ id, round, base, blob, ...carried });
+  save(entry: PartialAggregate): Promise<void> {
+    return this.#outbox.save(entry);
   }
 
   async settle(entry: PartialAggregate, outcome: Outcome): Promise<void> {

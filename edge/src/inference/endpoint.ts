@@ -7,6 +7,7 @@ import {
   type ResultMessage,
   type Topics,
 } from '@ecavg/protocol';
+import { codeOf } from '@ecavg/protocol/errors';
 import type { Logger } from '@ecavg/runtime';
 import { z } from 'zod';
 import type { Answer, InferenceService } from './service.js';
@@ -57,7 +58,7 @@ export class InferenceEndpoint {
       request = encoding === 'json' ? fromJson(payload) : fromMessagePack(payload);
     } catch (error) {
       const detail = (error as Error).message.slice(0, 500);
-      this.parts.log.warn({ detail }, 'request for inference refused');
+      this.parts.log.warn({ code: codeOf(error), detail }, 'request for inference refused');
       this.#send({ id: '', error: 'bad-request', detail }, encoding);
       return;
     }

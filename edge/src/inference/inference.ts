@@ -2,7 +2,7 @@
 // May import uplink, samples and learning.
 import { LOSSES, type StreamWindow } from '@ecavg/models';
 import type { Topics } from '@ecavg/protocol';
-import { type Logger, type StateFile, StateFormat, unchanged } from '@ecavg/runtime';
+import { bytesSchema, type Logger, type StateFile, StateFormat, unchanged } from '@ecavg/runtime';
 import { z } from 'zod';
 import type { Servable } from '../learning/servable.js';
 import type { LocalData } from '../samples/localData.js';
@@ -13,7 +13,7 @@ import { InferenceEndpoint } from './endpoint.js';
 import { InferenceService, type Served } from './service.js';
 
 const keptSchema = z.object({
-  onnx: z.custom<Uint8Array>((v) => v instanceof Uint8Array),
+  onnx: bytesSchema,
   loss: z.enum(LOSSES),
   shape: z.array(z.int().min(1)),
   version: z.int().min(1),
@@ -82,7 +82,7 @@ export class Inference {
     const { config, data, log } = this.means;
     this.#timer = setInterval(() => this.#report(), config.reportSeconds * 1000);
     const unusable = (error: unknown): void =>
-      log.warn({ why: (error as Error).message }, 'the model of the last run can not be used');
+      log.warn({ err: error, why: (error as Error).message }, 'the model of the last run can not be used');
     const kept = await this.#file.read(unusable);
     if (kept?.shape.join() !== data.shape.join()) return;
     try {

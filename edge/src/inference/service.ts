@@ -45,7 +45,7 @@ export interface Served {
   readonly latenciesMs: readonly number[];
 }
 
-/** Of one report. */
+/** Latencies that are kept between one report and the next. */
 const MOST_LATENCIES = 10_000;
 
 const NOTHING = { requests: 0, refused: 0, anomalies: 0, batches: 0 };

@@ -29,7 +29,7 @@ function folderOf(files: Readonly<Record<string, unknown>>): string {
 }
 const jsonOf = (...path: string[]) => JSON.parse(readFileSync(join(...path), 'utf8'));
 const formatOf = (...path: string[]) => (unpack(readFileSync(join(...path))) as { format?: number }).format;
-const never = (why: string): void => assert.fail(why);
+const never = (error: Error): void => assert.fail(error);
 
 const floats = (...values: number[]) => new Uint8Array(Float32Array.of(...values).buffer);
 const memory = { residual: floats(1, 2), levels: Uint8Array.of(255, 1) };

@@ -38,7 +38,7 @@ const SYSTEM: Clock = {
 interface GovernorParts {
   readonly dataDir: string;
   readonly log: Logger;
-  /** Of training; default: 1. */
+  /** CPU threads of a training step; default: 1. */
   readonly threads?: number;
   /** How long until it looks again whether training may go on. */
   readonly lookMs?: number;

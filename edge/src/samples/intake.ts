@@ -20,7 +20,7 @@ export interface IntakeParts {
   readonly store: SampleStore;
   readonly quality: Quality;
   readonly disk: { readonly hasRoom: boolean };
-  /** Hears of every window, and whether it is of now. */
+  /** Hears of every window; `live`: its readings came from sensors just now, and not from a recording. */
   readonly found: (window: StreamWindow, live: boolean) => void;
   readonly log: Logger;
 }

@@ -205,7 +205,7 @@ export class SampleStore {
     } catch (error) {
       if (error instanceof NewerFormatError) throw error;
       const why = String((error as Error).cause ?? error);
-      this.log.error({ file: this.#file, why }, 'the sample store is damaged and starts anew');
+      this.log.error({ err: error, file: this.#file, why }, 'the sample store is damaged and starts anew');
     }
     for (const part of ['train', 'validation']) rmSync(join(this.options.folder, `${part}.windows`), { force: true });
     return none;

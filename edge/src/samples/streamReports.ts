@@ -11,6 +11,9 @@ export interface StreamReports {
   ready(): void;
 }
 
+/** What a drift counts as, by the test that found it. */
+const FIGURES: Readonly<Record<Drift['test'], string>> = { psi: 'psi', 'page-hinkley': 'pageHinkley' };
+
 /** Starts a stream, and reports on its quality from time to time and on its drift at once. */
 export class StreamReporter {
   #timer: NodeJS.Timeout | undefined;
@@ -44,7 +47,7 @@ export class StreamReporter {
 
   #drifted({ what, test }: Drift): void {
     this.log.warn({ what, test }, 'the data has drifted');
-    const values = test === 'psi' ? { psi: 1 } : { pageHinkley: 1 };
+    const values = { [FIGURES[test]]: 1 };
     this.reports.drift(values, what === 'score' ? {} : { [what]: values });
   }
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { sha256Hex } from '@ecavg/protocol';
+import { codeOf } from '@ecavg/protocol/errors';
 import { nextSession } from '@ecavg/runtime';
 import { edgeConfigSchema } from '../config.js';
 import { noisyHistogram } from '../learning/learner.js';
@@ -13,7 +14,7 @@ import { EdgeStore, type OutboxEntry } from './edgeStore.js';
 const root = mkdtempSync(join(tmpdir(), 'ecavg-edge-'));
 after(() => rmSync(root, { recursive: true }));
 const fresh = (name: string) => ({ folder: join(root, name), store: new EdgeStore(join(root, name)) });
-const never = (why: string): void => assert.fail(why);
+const never = (error: Error): void => assert.fail(error);
 
 const blob = Uint8Array.of(1, 2, 3);
 const entry: OutboxEntry = {
@@ -50,8 +51,8 @@ describe('edge store', () => {
     for (const damage of [bytes, bytes.subarray(0, 10), Buffer.from('x')]) {
       writeFileSync(join(folder, 'outbox'), damage);
       const said: string[] = [];
-      assert.equal(await store.outbox((why) => said.push(why)), undefined);
-      assert.equal(said.length, 1);
+      assert.equal(await store.outbox((error) => said.push(codeOf(error))), undefined);
+      assert.deepEqual(said, ['ECAVG_STATE_DAMAGED']);
       assert.ok(existsSync(join(folder, 'outbox.damaged')) && !existsSync(join(folder, 'outbox')));
     }
   });

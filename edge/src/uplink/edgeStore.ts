@@ -1,32 +1,38 @@
-import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Carried, sha256Hex } from '@ecavg/protocol';
-import { BlobStore, opaqueState, StateFile, StateFormat, unchanged } from '@ecavg/runtime';
+import type { Carried } from '@ecavg/protocol';
+import {
+  BlobStore,
+  bytesSchema,
+  type OutboxEntry as Entry,
+  floatsSchema,
+  type OnDamage,
+  OutboxFile,
+  opaqueState,
+  outboxSchema,
+  StateFile,
+  StateFormat,
+  toBytes,
+  toFloats,
+  unchanged,
+} from '@ecavg/runtime';
 import { z } from 'zod';
 
-const bytes = z.custom<Uint8Array>((v) => v instanceof Uint8Array);
-const floats = bytes.refine((v) => v.length % 4 === 0, 'is no sequence of float32');
-const memorySchema = z.object({ residual: floats.optional(), velocity: floats.optional(), levels: bytes.optional() });
-const outboxSchema = z.object({
-  id: z.string(),
-  round: z.int(),
-  base: z.string(),
-  blob: bytes,
-  ifAccepted: memorySchema,
-  ifRejected: memorySchema,
+const memorySchema = z.object({
+  residual: floatsSchema.optional(),
+  velocity: floatsSchema.optional(),
+  levels: bytesSchema.optional(),
 });
 type PackedMemory = z.output<typeof memorySchema>;
-type PackedOutbox = z.output<typeof outboxSchema>;
 
 const packed = { format: 1, encoding: 'messagepack', migrations: { 0: unchanged } } as const;
 
-const outboxFormat = new StateFormat<PackedOutbox>({
+const outboxFormat = new StateFormat({
   ...packed,
   kind: 'edge outbox',
   at: { edge: 'outbox' },
   holds: 'the update that waits for its receipt, and what either answer leaves behind',
   removed: 'no: the update and what it carried are lost',
-  schema: outboxSchema,
+  schema: outboxSchema.extend({ ifAccepted: memorySchema, ifRejected: memorySchema }),
 });
 
 const memoryFormat = new StateFormat<PackedMemory>({
@@ -44,7 +50,7 @@ const localFormat = new StateFormat({
   at: { edge: 'local-tensors' },
   holds: 'tensors that never leave this gateway (float32), and the layout that they belong to',
   removed: 'they start anew from the version of the cloud',
-  schema: z.object({ layout: z.string(), values: floats }),
+  schema: z.object({ layout: z.string(), values: floatsSchema }),
 });
 
 const sharedFormat = new StateFormat({
@@ -73,17 +79,13 @@ export interface Memory extends Carried {
 }
 
 /** An update that waits for its receipt, with what either answer leaves behind. */
-export interface OutboxEntry {
-  readonly id: string;
-  readonly round: number;
-  readonly base: string;
-  readonly blob: Uint8Array;
-  readonly ifAccepted: Memory;
-  readonly ifRejected: Memory;
-}
+export interface OutboxEntry extends Entry, Answers<Memory> {}
 
-const toBytes = (v: Float32Array): Uint8Array => new Uint8Array(v.buffer, v.byteOffset, v.byteLength);
-const toFloats = (v: Uint8Array): Float32Array => new Float32Array(new Uint8Array(v).buffer);
+/** What each answer of the cloud leaves behind. */
+interface Answers<M> {
+  readonly ifAccepted: M;
+  readonly ifRejected: M;
+}
 
 function packMemory({ residual, velocity, levels }: Memory): PackedMemory {
   return {
@@ -106,38 +108,32 @@ const damagedIsNone = (): void => {};
 /** Everything a gateway must remember across a crash. Every write is whole and on disk when it returns. */
 export class EdgeStore {
   readonly blobs: BlobStore;
-  readonly #outbox: StateFile<PackedOutbox>;
+  readonly #outbox: OutboxFile<Answers<Memory>, Answers<PackedMemory>>;
   readonly #memory: StateFile<PackedMemory>;
   readonly #local: StateFile<{ layout: string; values: Uint8Array }>;
   readonly #shared: StateFile<{ count: number }>;
 
   constructor(private readonly folder: string) {
     this.blobs = new BlobStore(join(folder, 'blobs'));
-    this.#outbox = new StateFile(join(folder, 'outbox'), outboxFormat);
+    this.#outbox = new OutboxFile(join(folder, 'outbox'), outboxFormat, {
+      pack: ({ ifAccepted, ifRejected }) => ({
+        ifAccepted: packMemory(ifAccepted),
+        ifRejected: packMemory(ifRejected),
+      }),
+      unpack: (of) => ({ ifAccepted: unpackMemory(of.ifAccepted), ifRejected: unpackMemory(of.ifRejected) }),
+    });
     this.#memory = new StateFile(join(folder, 'memory'), memoryFormat);
     this.#local = new StateFile(join(folder, 'local-tensors'), localFormat);
     this.#shared = new StateFile(join(folder, 'shared-samples'), sharedFormat);
   }
 
   /** The update that waits; a damaged file is set aside as `outbox.damaged` and reported through `damaged`. */
-  async outbox(damaged: (why: string) => void): Promise<OutboxEntry | undefined> {
-    let why: string | undefined;
-    const e = await this.#outbox.read((error) => {
-      why = String(error.cause ?? error);
-    });
-    if (e && sha256Hex(e.blob) !== e.id) why = 'the update is not the one that was stored';
-    if (why !== undefined) {
-      await rename(this.#outbox.path, `${this.#outbox.path}.damaged`);
-      damaged(why);
-      return undefined;
-    }
-    return e && { ...e, ifAccepted: unpackMemory(e.ifAccepted), ifRejected: unpackMemory(e.ifRejected) };
+  outbox(damaged: OnDamage): Promise<OutboxEntry | undefined> {
+    return this.#outbox.load(damaged);
   }
 
-  async saveOutbox(entry: OutboxEntry): Promise<void> {
-    const { id, round, base, blob, ifAccepted, ifRejected } = entry;
-    const carried = { ifAccepted: packMemory(ifAccepted), ifRejected: packMemory(ifRejected) };
-    await this.#outbox.write({ id, round, base, blob, ...carried });
+  saveOutbox(entry: OutboxEntry): Promise<void> {
+    return this.#outbox.save(entry);
   }
 
   /**

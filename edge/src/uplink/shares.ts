@@ -21,7 +21,7 @@ interface Share {
 
 /** What this site gives by opt-in, on its way to the cloud: one blob after another, each until the cloud has said what becomes of it. */
 export class Shares {
-  /** Of the version with this sha256. */
+  /** Blobs still to be given, the first of them under way; `base`: sha256 of the version that asked for them. */
   #waiting: { readonly base: string; readonly blobs: Share[] } = { base: '', blobs: [] };
 
   constructor(private readonly parts: SharesParts) {}

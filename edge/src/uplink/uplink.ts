@@ -21,7 +21,7 @@ const CARRIED: Readonly<Record<Outcome, (entry: OutboxEntry) => Memory>> = {
 
 interface UplinkParts {
   readonly config: UplinkConfig;
-  /** Of `power`. */
+  /** The setting `power.catchUpSeconds`. */
   readonly catchUpSeconds: number;
   readonly store: EdgeStore;
   readonly identity: Identity;
@@ -72,7 +72,10 @@ export class Uplink {
         models: { read: readArtifact, withWeights: updateArtifact },
         blobs: store.blobs,
         outbox: {
-          load: () => store.outbox((why) => log.error({ why }, 'the outbox was damaged and is set aside')),
+          load: () =>
+            store.outbox((err) =>
+              log.error({ err, why: String(err.cause ?? err.message) }, 'the outbox was damaged and is set aside'),
+            ),
           save: (entry) => store.saveOutbox(entry),
           settle: (entry, outcome) => store.settle(CARRIED[outcome](entry)),
         },

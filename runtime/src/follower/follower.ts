@@ -28,7 +28,7 @@ export interface FollowerParts<A extends VersionFiles, E extends OutboxEntry> {
   readonly catchUpSeconds: number;
   /** Whether versions on trial concern it. */
   readonly canary: boolean;
-  /** See software(). */
+  /** Name and release of this program, for the cloud: see SOFTWARE. */
   readonly software: string;
   readonly models: ModelReader<A>;
   readonly blobs: BlobStore;

@@ -8,7 +8,7 @@ export interface VersionFiles {
   readonly layout: Layout;
   /** `layout.total` values. */
   readonly weights: Float32Array;
-  /** Of `infer`. */
+  /** Of the file `infer`: by it, others name the version. */
   readonly sha256: string;
 }
 

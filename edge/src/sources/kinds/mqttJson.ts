@@ -1,5 +1,4 @@
 import { parseTime, TIME_FORMATS } from '@ecavg/models/data';
-import { CodedError } from '@ecavg/protocol/errors';
 import type { MqttClient } from '@ecavg/runtime';
 import { compile, type JSONPathQuery, type JSONValue } from 'json-p3';
 import { z } from 'zod';
@@ -69,10 +68,10 @@ export class MqttJsonSource implements Source {
   /** Takes one message; what can't be used of it is counted. */
   take(topic: string, payload: Uint8Array, now = Date.now()): void {
     const { intake } = this.means;
+    if (payload.length > MAX_BYTES)
+      return intake.bad('not-json', `${topic}: ${payload.length} bytes; the limit is ${MAX_BYTES}`);
     let message: JSONValue;
     try {
-      if (payload.length > MAX_BYTES)
-        throw new CodedError('ECAVG_INFER_REQUEST', `${payload.length} bytes; the limit is ${MAX_BYTES}`);
       message = JSON.parse(Buffer.from(payload).toString('utf8')) as JSONValue;
     } catch (error) {
       return intake.bad('not-json', `${topic}: ${(error as Error).message}`);
