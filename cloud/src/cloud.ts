@@ -29,9 +29,8 @@ interface Fleet {
 /** Starts the aggregators of all models and fleets of a cloud's file. */
 export async function startCloud(file: CloudFile, log: Logger): Promise<Service> {
   await openDataFolder(file.dataDir, 'cloud');
-  const signer = Signer.fromPem(
-    await readOrCreate(join(file.dataDir, 'keys', 'cloud.pem'), () => Signer.generate().toPem()),
-  );
+  const keyFile = join(file.dataDir, 'keys', 'cloud.pem');
+  const signer = Signer.fromPem(await readOrCreate(keyFile, () => Signer.generate().toPem()), keyFile);
   const telemetry = await openTelemetry(file, log);
   const fleets: Fleet[] = [];
   for (const configs of byFleet(file.models)) fleets.push(await openFleet(file, configs, { signer, telemetry }, log));

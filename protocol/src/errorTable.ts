@@ -72,6 +72,10 @@ export const GENERAL_ERRORS = {
     cause: 'A name has signs that are not allowed, or is too long.',
     mend: 'The message says which signs are.',
   },
+  ECAVG_CONNECTION: {
+    cause: 'The broker, a database or another server is not reached, or the connection to it broke.',
+    mend: 'Check address, port and firewall; it is tried again.',
+  },
   ECAVG_NOT_FOUND: {
     cause: 'There is no model, version, edge, user, role or token of this name.',
     mend: 'The message names the command that lists what there is.',

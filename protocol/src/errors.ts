@@ -40,21 +40,32 @@ export class ArgumentError extends RangeError {
   }
 }
 
-/** What the system says where a file can't be written or read. */
-const STORAGE: ReadonlySet<unknown> = new Set([
-  'ENOSPC',
-  'EDQUOT',
-  'EACCES',
-  'EPERM',
-  'EROFS',
-  'EMFILE',
-  'ENFILE',
-  'EIO',
-]);
+/** What the system, and the libraries for sockets and stores, say of an error. */
+const SYSTEM: ReadonlyMap<unknown, ErrorCode> = new Map(
+  Object.entries<readonly string[]>({
+    ECAVG_STORAGE: [
+      'ENOSPC',
+      'EDQUOT',
+      'EACCES',
+      'EPERM',
+      'EROFS',
+      'EMFILE',
+      'ENFILE',
+      'EIO',
+      'LEVEL_DATABASE_NOT_OPEN',
+    ],
+    ECAVG_FILE: ['ENOENT', 'EISDIR', 'ENOTDIR', 'EEXIST', 'ENOTEMPTY'],
+    ECAVG_CONNECTION: [
+      ...['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'],
+      ...['ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_SOCKET'],
+    ],
+  } satisfies Partial<Record<ErrorCode, readonly string[]>>).flatMap(([code, names]) =>
+    names.map((name) => [name, code as ErrorCode] as const),
+  ),
+);
 
 /** The code of any error that was caught. */
 export function codeOf(error: unknown): ErrorCode {
   if (error instanceof CodedError || error instanceof ArgumentError) return error.code;
-  const { code } = (error ?? {}) as { code?: unknown };
-  return STORAGE.has(code) ? 'ECAVG_STORAGE' : 'ECAVG_UNEXPECTED';
+  return SYSTEM.get((error as { code?: unknown } | undefined | null)?.code) ?? 'ECAVG_UNEXPECTED';
 }

@@ -15,6 +15,9 @@ import { encodeMessage, type Message, type MessageType } from './messages.js';
 /** Bytes of an Ed25519 signature (RFC 8032). */
 export const SIGNATURE_BYTES = 64;
 
+const KEY_LOST =
+  'restore it from a backup; without one, remove it, and have whoever knows the old key know the new one (ECAVG_REFUSED_BAD_SIGNATURE)';
+
 /** An Ed25519 key pair; the private half leaves it only as PEM, for a file of its owner. */
 export class Signer {
   /** 64 hex digits. */
@@ -29,11 +32,19 @@ export class Signer {
     return new Signer(generateKeyPairSync('ed25519').privateKey);
   }
 
-  /** Reads a private key from PKCS#8 PEM. @throws Error where it is no Ed25519 key. */
-  static fromPem(pem: string): Signer {
-    const key = createPrivateKey(pem);
+  /**
+   * Reads a private key from PKCS#8 PEM.
+   * @param file that it is from, for the message. @throws CodedError where it is no Ed25519 key.
+   */
+  static fromPem(pem: string, file = 'the key'): Signer {
+    let key: KeyObject | undefined;
+    try {
+      key = createPrivateKey(pem);
+    } catch (cause) {
+      throw new CodedError('ECAVG_SECRET_FILE', `${file} is damaged: ${KEY_LOST}`, { cause });
+    }
     if (key.asymmetricKeyType !== 'ed25519')
-      throw new CodedError('ECAVG_SECRET_FILE', `an Ed25519 key is wanted, not ${key.asymmetricKeyType}`);
+      throw new CodedError('ECAVG_SECRET_FILE', `${file} is no Ed25519 key but ${key.asymmetricKeyType}: ${KEY_LOST}`);
     return new Signer(key);
   }
 

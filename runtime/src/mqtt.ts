@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import type { ErrorCode } from '@ecavg/protocol/errors';
 import type { connect, IClientOptions, MqttClient } from 'mqtt';
 import { z } from 'zod';
 import { CREDENTIALS, withoutCredentials } from './config.js';
@@ -102,7 +103,8 @@ export function connectBroker(broker: BrokerConfig, options: ConnectOptions, log
     log.debug({ broker: broker.url }, 'connection to the broker closed');
   });
   client.on('error', (error) => {
-    if (!isVersionRefusal(error)) log.warn({ err: error, broker: broker.url }, 'broker connection failed');
+    if (!isVersionRefusal(error))
+      log.warn({ code: codeOfConnection(error), err: error, broker: broker.url }, 'broker connection failed');
     else if (broker.protocol !== 'auto')
       log.warn({ broker: broker.url }, `the broker refuses MQTT ${broker.protocol}: set broker.protocol to auto`);
   });
@@ -112,6 +114,13 @@ export function connectBroker(broker: BrokerConfig, options: ConnectOptions, log
 /** Small messages go at once: with Nagle's algorithm they wait 40 ms for the acknowledgement of the one before. For a client that is connected. */
 export function sendAtOnce({ stream }: MqttClient): void {
   if ('setNoDelay' in stream && typeof stream.setNoDelay === 'function') stream.setNoDelay(true);
+}
+
+/** CONNACK: bad user name or password, and not authorised, in MQTT 3.1.1 and in MQTT 5. */
+const ACCESS_REFUSED = [4, 5, 134, 135];
+
+function codeOfConnection(error: Error): ErrorCode {
+  return 'code' in error && ACCESS_REFUSED.includes(Number(error.code)) ? 'ECAVG_BROKER_ACCESS' : 'ECAVG_CONNECTION';
 }
 
 /** CONNACK: unacceptable protocol version, in MQTT 3.1.1 and in MQTT 5. */

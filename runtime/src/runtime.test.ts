@@ -133,10 +133,18 @@ test('a log line of an error or a refusal has its code', async () => {
     const log = createLogger('t', { level: 'info', format: 'json' });
     log.error({ err: new ConfigError('ECAVG_FILE', 'x') }, 'a');
     log.error({ err: Object.assign(new Error('full'), { code: 'ENOSPC' }) }, 'b');
+    log.error({ err: Object.assign(new Error('no'), { code: 'ECONNREFUSED' }) }, 'b2');
     log.warn({ reason: 'round-closed' }, 'c');
     log.info({ reason: 'a reason of its own' }, 'd');
     log.child({ model: 'm' }).error({ err: new Error('?') }, 'e');`;
   const { stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
   for (const line of stderr.trim().split('\n')) lines.push(JSON.parse(line).code ?? '-');
-  assert.deepEqual(lines, ['ECAVG_FILE', 'ECAVG_STORAGE', 'ECAVG_REFUSED_ROUND_CLOSED', '-', 'ECAVG_UNEXPECTED']);
+  assert.deepEqual(lines, [
+    'ECAVG_FILE',
+    'ECAVG_STORAGE',
+    'ECAVG_CONNECTION',
+    'ECAVG_REFUSED_ROUND_CLOSED',
+    '-',
+    'ECAVG_UNEXPECTED',
+  ]);
 });

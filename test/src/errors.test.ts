@@ -77,6 +77,18 @@ describe('a command that fails says its code at the end of its line', () => {
     const file = settings('edge.yaml', 'edge: e\nmodel: m\ndataDir: nowhere\n');
     says(['edge', 'status', '--config', file], 2, / \[ECAVG_NOT_FOUND\]\n$/);
   });
+  test('a damaged key: named, and left as it is', () => {
+    const dataDir = join(folder, 'key');
+    mkdirSync(dataDir);
+    const key = join(dataDir, 'key.pem');
+    writeFileSync(key, '-----BEGIN PRIVATE KEY-----\nMC4C');
+    const file = settings(
+      'key.yaml',
+      `edge: e\nmodel: m\ndataDir: ${JSON.stringify(dataDir)}\nlog: { format: json }\n`,
+    );
+    says(['edge', '--config', file], 1, /"code":"ECAVG_SECRET_FILE".*key\.pem is damaged.*"failed to start"/);
+    assert.match(readFileSync(key, 'utf8'), /MC4C$/);
+  });
   test('a data folder of another daemon: in the log line, and exit code 2', () => {
     const dataDir = join(folder, 'of-a-cloud');
     mkdirSync(dataDir);

@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { codeOf } from '@ecavg/protocol/errors';
 import fc from 'fast-check';
 import { combine, type StrategyOptions, type Update } from './combine.js';
 import { COMBINERS } from './combiners.js';
@@ -106,6 +107,23 @@ describe('combiners', () => {
       maxLength: n,
     }),
   );
+
+  test('a combiner that gives what is no finite number is named, and nothing is made of it', async () => {
+    const given: unknown[] = [[Number.NaN, 1], [Number.POSITIVE_INFINITY, 0], ['0.5', '0.5'], [1], undefined];
+    for (const [k, coefficients] of given.entries()) {
+      const name = `wrong-${k}`;
+      COMBINERS.add(name, {
+        kind: 'streaming',
+        about: 'wrong',
+        source: '',
+        options: {},
+        least: () => 1,
+        coefficients: () => coefficients,
+      });
+      const made = combine([update([1]), update([2])], 1, strategy({ combiner: name }), folder);
+      await assert.rejects(made, (e) => codeOf(e) === 'ECAVG_AGGREGATE' && (e as Error).message.includes(name));
+    }
+  });
 
   test('mean is the weighted sum', async () => {
     const { difference, shares } = await combine(

@@ -116,10 +116,12 @@ export async function combineBy({ name, record, options, least }: Chosen, combin
 
 /** The combiner's coefficients, one for each update. */
 function checked({ name, updates }: Work, coefficients: readonly number[]): readonly number[] {
-  if (!Array.isArray(coefficients) || coefficients.length !== updates.length)
+  const sound = Array.isArray(coefficients) && coefficients.every((c) => Number.isFinite(c));
+  // A coefficient that is no number would count for nothing in the sum, and the round would pass for a success.
+  if (!sound || coefficients.length !== updates.length)
     throw new ArgumentError(
       'ECAVG_AGGREGATE',
-      `combiner ${name} gave [${coefficients}], not a list of ${updates.length} coefficients`,
+      `combiner ${name} gave [${coefficients}], not a list of ${updates.length} finite coefficients`,
     );
   return coefficients;
 }

@@ -44,6 +44,9 @@ export function multiKrum(gram: Gram, f: number): number[] {
   return scores.map((_, i) => (chosen.has(i) ? 1 / chosen.size : 0));
 }
 
+/** Of a distance: where all updates are zero, its reciprocal still has to be a number. */
+const LEAST = 1e-300;
+
 /**
  * Geometric median by the smoothed Weiszfeld iteration (Pillutla et al. 2019, arXiv:1912.13445, Algorithm 2): weights
  * beta_k ~ alpha_k / max(nu, |z - D_k|). Every iterate is a weighted sum of the D_k, so that distances follow from inner products.
@@ -62,7 +65,7 @@ export function geometricMedian(gram: Gram, alphas: readonly number[], iteration
     const spread = towards.reduce((s, t, i) => s + t * (beta[i] as number), 0) / 2;
     const raw = alphas.map((a, i) => {
       const distance = Math.sqrt(Math.max(0, (towards[i] as number) - spread));
-      return a / Math.max(nu, distance, Number.MIN_VALUE);
+      return a / Math.max(nu, distance, LEAST);
     });
     const total = raw.reduce((a, b) => a + b, 0);
     const next = raw.map((r) => r / total);

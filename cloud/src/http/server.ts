@@ -3,7 +3,7 @@
 import { CodedError, codeOf, type ErrorCode } from '@ecavg/protocol/errors';
 import type { Logger } from '@ecavg/runtime';
 import swagger from '@fastify/swagger';
-import fastify, { type FastifyError, type FastifyInstance } from 'fastify';
+import fastify, { type FastifyError, type FastifyInstance, type FastifyReply } from 'fastify';
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import { cloudMetrics } from '../telemetry/prometheus.js';
 import { Access } from './access.js';
@@ -65,6 +65,10 @@ async function createHttp(
     forceCloseConnections: true,
     trustProxy: config.trustProxy,
     bodyLimit: 16_384,
+    frameworkErrors: (error, _request, reply) =>
+      (reply as unknown as FastifyReply)
+        .code(error.statusCode ?? 400)
+        .send({ error: error.message, code: codeOfRequest(error) }),
   }) as unknown as FastifyInstance;
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);

@@ -59,7 +59,7 @@ interface IdentityFiles {
 
 /** Opens what a node is known by, and makes on first use what there is not. Counts as a run: the session is a new one. */
 export async function openIdentity({ edge, keyFile, folder, broker, cloudKey }: IdentityFiles): Promise<Identity> {
-  const signer = Signer.fromPem(await readOrCreate(keyFile, () => Signer.generate().toPem()));
+  const signer = Signer.fromPem(await readOrCreate(keyFile, () => Signer.generate().toPem()), keyFile);
   const trust = await Trust.open(folder, cloudKey);
   const session = await nextSession(join(folder, 'session'));
   return { signer, trust, session, login: await brokerLogin(edge, broker, folder) };
