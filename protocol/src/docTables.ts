@@ -1,4 +1,5 @@
-import { type ErrorEntry, GENERAL_ERRORS, REFUSALS, refusalCode } from './errorTable.js';
+import { GENERAL_ERRORS, refusalCode } from './errorTable.js';
+import { type ErrorEntry, REFUSALS } from './refusals.js';
 import type { RejectReason } from './rejectReasons.js';
 
 const row = (...cells: readonly string[]): string => `| ${cells.join(' | ')} |`;

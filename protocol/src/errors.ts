@@ -1,7 +1,8 @@
 import { type ErrorCode, refusalCode } from './errorTable.js';
 import type { RejectReason } from './rejectReasons.js';
 
-export { ERRORS, type ErrorCode, type ErrorEntry, GENERAL_ERRORS, REFUSALS, refusalCode } from './errorTable.js';
+export { ERRORS, type ErrorCode, GENERAL_ERRORS, refusalCode } from './errorTable.js';
+export { type ErrorEntry, REFUSALS } from './refusals.js';
 export { REJECT_REASONS, type RejectReason } from './rejectReasons.js';
 
 /** An error with a stable code. */
