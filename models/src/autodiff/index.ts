@@ -4,7 +4,7 @@
  */
 
 export { LOSSES, type Loss, type LossOptions } from '../losses/names.js';
-export { rebuildsInput } from '../losses/table.js';
+export { rebuildsInput } from '../losses/target.js';
 export { GraphBuilder, OPSET } from '../onnx/builder.js';
 export { type Cut, cutModel, headInput } from '../onnx/cut.js';
 export { DataType, ModelError, type ModelProto, parseModel, serializeModel } from '../onnx/model.js';

@@ -16,9 +16,6 @@ export const LOSS_RECORDS: Readonly<Record<Loss, LossRecord>> = {
   'bce-with-logits': bceWithLogits,
 };
 
-/** Whether models that are trained with this loss rebuild their input where they are given no other target. */
-export const rebuildsInput = (loss: Loss): boolean => LOSS_RECORDS[loss].target === 'values';
-
 /**
  * Emits the loss of a batch and its gradient. Each sample has a weight: 0 leaves it out, so that the last, shorter batch of an epoch
  * is exact in a graph of fixed batch size. A sample without a target (see TargetKind) counts for nothing.

@@ -2,7 +2,7 @@ import type { Layout } from '@ecavg/protocol';
 import { ArgumentError } from '@ecavg/protocol/errors';
 import { sampleSize, type View } from '../data/dataset.js';
 import type { Loss } from '../losses/names.js';
-import { rebuildsInput } from '../losses/table.js';
+import { rebuildsInput } from '../losses/target.js';
 import { ModelError, type ModelProto, serializeModel } from '../onnx/model.js';
 import { floatTensorOf, type InferenceSession, type Tensor } from '../onnx/runtime.js';
 import { openSession } from '../onnx/session.js';

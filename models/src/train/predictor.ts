@@ -1,7 +1,7 @@
 import { inspectModel } from '../autodiff/inspect.js';
 import { sampleSize, type View } from '../data/dataset.js';
 import type { Loss } from '../losses/names.js';
-import { rebuildsInput } from '../losses/table.js';
+import { rebuildsInput } from '../losses/target.js';
 import { parseModel } from '../onnx/model.js';
 import { floatTensorOf, type InferenceSession } from '../onnx/runtime.js';
 import { openSession } from '../onnx/session.js';

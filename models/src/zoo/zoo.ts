@@ -1,5 +1,5 @@
 import type { Loss } from '../losses/names.js';
-import { rebuildsInput } from '../losses/table.js';
+import { rebuildsInput } from '../losses/target.js';
 import { type Dim, GraphBuilder } from '../onnx/builder.js';
 import { DataType, ModelError, type ModelProto } from '../onnx/model.js';
 import { Random } from '../random.js';
