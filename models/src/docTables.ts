@@ -1,12 +1,8 @@
+import { markdownTable } from '@ecavg/protocol/markdown';
 import { LOSS_RECORDS } from './losses/table.js';
 import type { Ops } from './ops/record.js';
 import { FAMILIES } from './ops/table.js';
 import { OPTIMIZER_RECORDS } from './optimizers/table.js';
-
-const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-
-const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
-  [head, head.map(() => '---'), ...rows].map(row).join('\n');
 
 const opsOf = (family: Ops): string =>
   Object.entries(family)
@@ -14,7 +10,7 @@ const opsOf = (family: Ops): string =>
     .join(', ');
 
 const named = (head: string, records: Readonly<Record<string, { readonly about: string }>>): string =>
-  table(
+  markdownTable(
     [head, 'what'],
     Object.entries(records).map(([name, { about }]) => [`\`${name}\``, about]),
   );
@@ -22,7 +18,7 @@ const named = (head: string, records: Readonly<Record<string, { readonly about: 
 /** Tables of docs/training.md that follow from the records of ops, losses and optimisers: `npm run generate:docs`. */
 export const docTables = {
   ops: () =>
-    table(
+    markdownTable(
       ['family', 'ops with a gradient'],
       Object.entries(FAMILIES).map(([family, ops]) => [family, opsOf(ops)]),
     ),

@@ -1,3 +1,4 @@
+export { markdownTable } from '@ecavg/protocol/markdown';
 export { bytesSchema, floatsSchema, toBytes, toFloats } from './bytes.js';
 export { type DaemonParts, type DaemonSpec, daemonCommand, runCommand } from './command.js';
 export { type ConfigSources, CREDENTIALS, loadConfig, printConfig, withoutCredentials } from './config.js';
@@ -29,7 +30,6 @@ export { Trust } from './follower/trust.js';
 export type { Taken } from './follower/versions.js';
 export { identifierSchema } from './identifiers.js';
 export { createLogger, type Logger, logSchema } from './logger.js';
-export { markdownTable } from './markdown.js';
 export {
   type BrokerConfig,
   brokerSchema,

@@ -1,18 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { kill, MODEL, type TestFleet, withFleet } from './harness.js';
-
-const startEdges = (fleet: TestFleet, n: number, config: object = {}) =>
-  Promise.all([...Array(n).keys()].map((i) => fleet.edge(i, { ...config })));
-
-interface Shown {
-  version: number;
-  state: string;
-  sha256: string;
-  restores?: number;
-}
-const versions = async (fleet: TestFleet): Promise<Shown[]> => (await fleet.state()).versions as unknown as Shown[];
+import { kill, MODEL, type ShownVersion, startEdges, versions, withFleet } from './harness.js';
 
 describe('which version is in force', () => {
   test('roll back, pin, unpin and history from the command line, with a round open and edges that follow', () =>
@@ -49,7 +38,7 @@ describe('which version is in force', () => {
       assert.equal((await fleet.state()).pinned, pinned);
       const history = await fleet.cloudCommand('history');
       assert.match(history, /in force, pinned, weights of version 1/);
-      const index = JSON.parse(await fleet.cloudCommand('history', '--json')) as { versions: Shown[] };
+      const index = JSON.parse(await fleet.cloudCommand('history', '--json')) as { versions: ShownVersion[] };
       assert.deepEqual(
         index.versions.map((v) => v.version),
         index.versions.map((_, i) => i + 1),
@@ -183,7 +172,7 @@ describe('unlike gateways', () => {
       const calibrated = events.seen.filter((e) => e.type === 'calibrated');
       assert.equal(calibrated.length, 2);
       for (const e of calibrated) assert.deepEqual(e.data.edges, ['edge-1']);
-      const made = (await versions(fleet)) as (Shown & { metrics: Record<string, number> })[];
+      const made = (await versions(fleet)) as (ShownVersion & { metrics: Record<string, number> })[];
       assert.equal(
         made.filter((v) => v.metrics.calibrated === 1).length,
         calibrated.filter((e) => e.data.better).length,
@@ -232,7 +221,7 @@ test('two models and two fleets in one cloud, each with its own edges, versions 
       await reader?.cancel();
       const state = (await (await fetch(`${fleet.dashboard}/api/v1/state?${query}`)).json()) as {
         members: { edge: string }[];
-        versions: Shown[];
+        versions: ShownVersion[];
       };
       assert.deepEqual(
         state.members.map((m) => m.edge),

@@ -176,6 +176,21 @@ export async function withFleet(gateways: number, body: (fleet: TestFleet) => Pr
   }
 }
 
+/** The first `n` edges of a fleet, each with these settings. */
+export const startEdges = (fleet: TestFleet, n: number, config: Tree = {}): Promise<Child[]> =>
+  Promise.all([...Array(n).keys()].map((i) => fleet.edge(i, { ...config })));
+
+/** A version as the API shows it. */
+export interface ShownVersion {
+  version: number;
+  state: string;
+  sha256: string;
+  restores?: number;
+}
+
+export const versions = async (fleet: TestFleet): Promise<ShownVersion[]> =>
+  (await fleet.state()).versions as unknown as ShownVersion[];
+
 export async function kill(child: Child): Promise<void> {
   const gone = once(child.process, 'exit');
   child.process.kill('SIGKILL');

@@ -1,17 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { kill, type TestFleet, withFleet } from './harness.js';
-
-const startEdges = (fleet: TestFleet, n: number, config: object = {}) =>
-  Promise.all([...Array(n).keys()].map((i) => fleet.edge(i, { ...config })));
-
-interface Shown {
-  version: number;
-  state: string;
-  sha256: string;
-  restores?: number;
-}
-const versions = async (fleet: TestFleet): Promise<Shown[]> => (await fleet.state()).versions as unknown as Shown[];
+import { kill, startEdges, versions, withFleet } from './harness.js';
 
 describe('a version on trial', () => {
   const trial = { share: 0.34, waitSeconds: 60, tolerance: 1, hurtTolerance: 1 };
